@@ -126,6 +126,11 @@ export class IterableDataset<R> {
     for await (const { row } of this.open(epoch)) yield row;
   }
 
+  /** The rows of one epoch, each with its name for errors. */
+  async *entries(epoch: number): AsyncGenerator<{ readonly row: R; readonly where: string }> {
+    for await (const { row, index } of this.open(epoch)) yield { row, where: this.where(index) };
+  }
+
   /** The rows of epoch 0. */
   [Symbol.asyncIterator](): AsyncGenerator<R> {
     return this.epoch(0);
