@@ -1,14 +1,15 @@
 import { constants } from "node:fs";
-import { access, mkdir, mkdtemp, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { access, mkdir, mkdtemp, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { CraftError } from "../errors.js";
 import { cacheDirectory } from "./cache_dir.js";
 import { inspectInstalled, type Manifest, MANIFEST } from "./inspect.js";
 import { isAlive, withInstallLock } from "./install_lock.js";
+import { checkSpace, diskError, freeBytesOf, WANTED_BYTES } from "./install_space.js";
 import type { InstallProgress } from "./install_progress.js";
 import { openSource, type InstallSource, type SourceOptions } from "./install_source.js";
-import type { LibtorchLocation } from "./locate.js";
+import type { LibtorchLocation } from "./search.js";
 import { rememberVerified } from "./verified.js";
 import { verifyLibtorch, type Verification } from "./verify.js";
 import { DEFAULT_VERSION, versionProblem } from "./versions.js";
@@ -36,14 +37,8 @@ export interface InstallServices {
 
 const services: InstallServices = {
   verify: verifyLibtorch,
-  freeBytes: async (folder) => {
-    const { bavail, bsize } = await statfs(folder);
-    return bavail * bsize;
-  },
+  freeBytes: freeBytesOf,
 };
-
-/** A wheel and what is unpacked from it, on the platform where they are largest. */
-const WANTED_BYTES = 650e6;
 
 /**
  * Installs libtorch into the cache and returns where it lies. An installation of the same version that is
@@ -219,35 +214,6 @@ async function makeWritable(cache: string): Promise<void> {
       cause,
     });
   }
-}
-
-async function checkSpace(
-  cache: string,
-  wanted: number,
-  freeBytes: InstallServices["freeBytes"],
-): Promise<void> {
-  const free = await freeBytes(cache);
-  if (free >= wanted) return;
-  const mega = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
-  throw new CraftError({
-    subject: "cache folder",
-    value: cache,
-    reason: `has ${mega(free)} free, and installing libtorch wants ${mega(wanted)}`,
-    remedy: "Free some space, or set CRAFT_CACHE to a folder on another disk.",
-  });
-}
-
-function diskError(cache: string, error: NodeJS.ErrnoException): CraftError {
-  const full = error.code === "ENOSPC" || error.code === "EDQUOT";
-  return new CraftError({
-    subject: "cache folder",
-    value: cache,
-    reason: full ? "the disk became full while installing; nothing was left behind" : error.message,
-    remedy: full
-      ? "Free some space, or set CRAFT_CACHE to a folder on another disk."
-      : "Set CRAFT_CACHE to a folder of yours.",
-    cause: error,
-  });
 }
 
 function broken(source: string, reason: string): CraftError {

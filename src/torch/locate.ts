@@ -1,45 +1,26 @@
-import { readdirSync } from "node:fs";
-import { join, resolve } from "node:path";
 import { CraftError } from "../errors.js";
 import { cacheDirectory } from "./cache_dir.js";
-import { inspectFolder, inspectInstalled, type Inspected } from "./inspect.js";
-import type { LibraryDevice } from "./library_files.js";
-import { findPythonTorch, PYTHON } from "./python_torch.js";
+import type { InstallProgress } from "./install_progress.js";
+import {
+  describeAttempts,
+  refusedFolder,
+  searchLibtorch,
+  type Attempt,
+  type LibtorchLocation,
+  type LocateOptions,
+  type NotLocated,
+} from "./search.js";
+
 import { environmentSwitch } from "./switches.js";
-import { DEFAULT_VERSION, newestFirst, SUPPORTED_RANGE } from "./versions.js";
+import { SUPPORTED_RANGE } from "./versions.js";
+import { forgetVerified, rememberVerified, wasVerified } from "./verified.js";
+import { verifyLibtorch } from "./verify.js";
 
-/** Which rule found a libtorch, in the order in which they are tried. */
-export type Rule = "option" | "environment" | "cache" | "python" | "installed";
+export type { Attempt, LibtorchLocation, LocateOptions, NotLocated, Rule } from "./search.js";
 
-/** One place that was tried and what came of it, in words. */
-export interface Attempt {
-  readonly rule: Rule;
-  readonly path?: string;
-  readonly outcome: string;
-}
-
-/** A libtorch that looks usable. Whether it loads, only `verifyLibtorch` tells. */
-export interface LibtorchLocation {
-  /** The folder that holds libtorch_cpu. */
-  readonly libDir: string;
-  readonly version: string;
-  readonly rule: Rule;
-  readonly attempts: readonly Attempt[];
-  /** What the libraries were built for; a CUDA build also computes on the CPU. */
-  readonly device: LibraryDevice;
-}
-
-/** No libtorch was found. */
-export interface NotLocated {
-  readonly attempts: readonly Attempt[];
-  /** Set when the user named a folder that cannot be used: then no other place is tried. */
-  readonly refusal?: CraftError;
-}
-
-export interface LocateOptions {
-  /** A folder that holds libtorch; no other place is tried then. */
-  readonly libDir?: string;
-  readonly env?: NodeJS.ProcessEnv;
+export interface EnsureOptions extends LocateOptions {
+  /** Told of an installation. Default: a bar or lines on stderr. */
+  readonly onProgress?: (progress: InstallProgress) => void;
 }
 
 /**
@@ -60,92 +41,105 @@ export function locateLibtorch(options: LocateOptions = {}): LibtorchLocation | 
   return last;
 }
 
-/** Yields each libtorch found, in order, and at the end that there is no further one. */
-export function* searchLibtorch(options: LocateOptions = {}): Generator<LibtorchLocation | NotLocated, void> {
+/** What a search with trials came to. */
+export interface SearchResult {
+  readonly location?: LibtorchLocation;
+  /** Set when the library was tried now, and not known from before. */
+  readonly threads?: number;
+  readonly attempts: readonly Attempt[];
+  /** Set when the user named a folder that cannot be used. */
+  readonly refusal?: CraftError;
+}
+
+/**
+ * Looks for a libtorch that works, trying each that is found in a child process.
+ *
+ * @param trustMemory take a library that passed before, and has not changed since, as working.
+ */
+export async function findWorkingLibtorch(
+  options: LocateOptions,
+  { trustMemory }: { readonly trustMemory: boolean },
+): Promise<SearchResult> {
   const env = options.env ?? process.env;
-  const attempts: Attempt[] = [];
-
-  const judge = (rule: Rule, path: string, result: Inspected | string): LibtorchLocation | undefined => {
-    if (typeof result === "string") {
-      attempts.push({ rule, path, outcome: result });
-      return undefined;
-    }
-    attempts.push({ rule, path, outcome: `libtorch ${result.version}` });
-    return { ...result, rule, attempts: [...attempts] };
-  };
-
-  const named = namedFolder(options.libDir, env);
-  if (named !== undefined) {
-    const { rule, subject, path } = named;
-    const result = inspectFolder(resolve(path));
-    const found = judge(rule, resolve(path), result);
-    if (found !== undefined) yield found;
-    if (typeof result === "string") yield { attempts, refusal: refusedFolder(subject, path, result) };
-    return;
-  }
-  attempts.push({ rule: "environment", outcome: "CRAFT_LIBTORCH is not set" });
-
   const cache = cacheDirectory(env);
-  const folders = installedFolders(cache);
-  if (folders.length === 0) attempts.push({ rule: "cache", path: cache, outcome: "holds no libtorch" });
-  for (const folder of folders) {
-    const found = judge("cache", folder, inspectInstalled(folder));
-    if (found !== undefined) yield found;
-  }
-
-  if (!environmentSwitch(env, "CRAFT_LIBTORCH_USE_PYTORCH", true)) {
-    attempts.push({ rule: "python", outcome: "CRAFT_LIBTORCH_USE_PYTORCH is off" });
-  } else {
-    const python = findPythonTorch(env);
-    if (typeof python === "string") attempts.push({ rule: "python", path: PYTHON, outcome: python });
-    else {
-      const found = judge("python", python.folder, inspectFolder(python.folder));
-      if (found !== undefined) yield found;
+  const failed: Attempt[] = [];
+  let attempts: readonly Attempt[] = [];
+  for (const found of searchLibtorch(options)) {
+    attempts = [...found.attempts, ...failed];
+    if (!("libDir" in found)) {
+      if (found.refusal !== undefined) return { attempts, refusal: found.refusal };
+      continue;
+    }
+    const location = { ...found, attempts };
+    if (trustMemory && wasVerified(found.libDir, cache)) return { location, attempts };
+    const trial = await verifyLibtorch(found.libDir, { env });
+    if (trial.ok) {
+      rememberVerified(found.libDir, cache);
+      return { location, attempts, threads: trial.threads };
+    }
+    forgetVerified(found.libDir, cache);
+    const reason = `does not work: ${trial.reason}`;
+    failed.push({ rule: found.rule, path: found.libDir, outcome: reason });
+    attempts = [...attempts, ...failed.slice(-1)];
+    const subject = { option: "libDir", environment: "CRAFT_LIBTORCH" } as const;
+    if (found.rule === "option" || found.rule === "environment") {
+      return { attempts, refusal: refusedFolder(subject[found.rule], found.libDir, reason) };
     }
   }
-  yield { attempts };
+  return { attempts };
 }
 
-function namedFolder(
-  libDir: string | undefined,
-  env: NodeJS.ProcessEnv,
-): { readonly rule: Rule; readonly subject: string; readonly path: string } | undefined {
-  if (libDir !== undefined) return { rule: "option", subject: "libDir", path: libDir };
-  const path = env["CRAFT_LIBTORCH"];
-  if (path === undefined || path === "") return undefined;
-  return { rule: "environment", subject: "CRAFT_LIBTORCH", path };
-}
-
-/** The error for a folder that the user named and that cannot be used. */
-export function refusedFolder(subject: string, path: string, reason: string): CraftError {
-  return new CraftError({
-    subject,
-    value: path,
-    reason,
-    remedy:
-      `Give a folder with libtorch ${SUPPORTED_RANGE} (a torch package, its lib folder, or an unpacked libtorch), ` +
-      `or leave ${subject} out to use the copy that \`craft install\` makes.`,
-  });
-}
-
-/** The folders in the cache that `craft install` made or began: the default version first, then the newest. */
-export function installedFolders(cache: string): string[] {
-  let names: string[];
+/**
+ * Finds a libtorch that works, and installs one if there is none (not if `CRAFT_LIBTORCH_INSTALL=0`).
+ *
+ * A library that was not loaded by this package before is first tried in a child process (0.5 s); that it
+ * passed is remembered in the cache until the file changes, so that later calls take a few milliseconds.
+ *
+ * @throws CraftError with each place that was tried when there is none, or when the folder that the user named does
+ * not work.
+ */
+export async function ensureLibtorch(options: EnsureOptions = {}): Promise<LibtorchLocation> {
+  const env = options.env ?? process.env;
+  const mayInstall = environmentSwitch(env, "CRAFT_LIBTORCH_INSTALL", true);
+  const { location, attempts, refusal } = await findWorkingLibtorch(options, { trustMemory: true });
+  if (refusal !== undefined) throw refusal;
+  if (location !== undefined) return location;
+  if (!mayInstall)
+    throw notFound([...attempts, { rule: "installed", outcome: "CRAFT_LIBTORCH_INSTALL is off" }]);
   try {
-    names = readdirSync(cache).filter((name) => /^libtorch-[^-]+-(cpu|cuda)$/.test(name));
-  } catch {
-    return [];
+    const installed = await install(env, options.onProgress);
+    return { ...installed, attempts: [...attempts, ...installed.attempts] };
+  } catch (cause) {
+    if (!(cause instanceof CraftError)) throw cause;
+    throw notFound([...attempts, { rule: "installed", outcome: cause.message }], cause);
   }
-  const version = (name: string): string => name.split("-")[1] ?? "";
-  const rank = (name: string): number => (version(name) === DEFAULT_VERSION ? 0 : 1);
-  return names
-    .sort((a, b) => rank(a) - rank(b) || newestFirst(version(a), version(b)))
-    .map((name) => join(cache, name));
 }
 
-/** The trace of a search, one place a line. */
-export function describeAttempts(attempts: readonly Attempt[]): string {
-  return attempts
-    .map(({ rule, path, outcome }) => `  - ${rule}: ${path === undefined ? "" : `${path}: `}${outcome}`)
-    .join("\n");
+async function install(
+  env: NodeJS.ProcessEnv,
+  onProgress: EnsureOptions["onProgress"],
+): Promise<LibtorchLocation> {
+  // Loaded only now: unpacking and downloading are of no use to a start that finds everything in place.
+  const [{ installLibtorch }, { progressView }] = await Promise.all([
+    import("./install.js"),
+    import("./install_progress.js"),
+  ]);
+  if (onProgress !== undefined) return installLibtorch({ env, onProgress });
+  const view = await progressView();
+  try {
+    return await installLibtorch({ env, onProgress: view.show });
+  } finally {
+    view.stop();
+  }
+}
+
+function notFound(attempts: readonly Attempt[], cause?: CraftError): CraftError {
+  return new CraftError({
+    subject: "libtorch",
+    reason: `none was found that works. Tried:\n${describeAttempts(attempts)}\n`,
+    remedy:
+      "Run `craft install` (`--from` takes a wheel or a folder on a machine without network), or set CRAFT_LIBTORCH to a " +
+      `folder with libtorch ${SUPPORTED_RANGE}; \`craft doctor\` shows more.`,
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
