@@ -38,7 +38,8 @@ export class HostTensor implements TensorType {
   /** Reads nested arrays; ragged ones are refused. Numbers become float32 unless `dtype` says otherwise. */
   static from(value: NestedNumbers, dtype: DType = "float32"): HostTensor {
     const shape: number[] = [];
-    for (let level: NestedNumbers | undefined = value; typeof level === "object"; level = level[0]) shape.push(level.length);
+    for (let level: NestedNumbers | undefined = value; typeof level === "object"; level = level[0])
+      shape.push(level.length);
     const flat: number[] = [];
     const visit = (item: NestedNumbers, depth: number): void => {
       if (typeof item === "number") {
@@ -66,7 +67,10 @@ export class HostTensor implements TensorType {
 }
 
 const ragged = (shape: Shape): CraftError =>
-  new CraftError({ subject: "nested array", reason: `is ragged: its first rows have shape [${shape.join(", ")}] and others do not` });
+  new CraftError({
+    subject: "nested array",
+    reason: `is ragged: its first rows have shape [${shape.join(", ")}] and others do not`,
+  });
 
 /** Numbers to feed to a compiled function: `tensor([[1, 2], [3, 4]])`, `tensor([1, 2], "int64")`. */
 export const tensor = (value: NestedNumbers, dtype?: DType): HostTensor => HostTensor.from(value, dtype);

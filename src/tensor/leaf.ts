@@ -19,6 +19,9 @@ export const constantOperation = leaf("constant");
 /** A parameter, read at each run. */
 export const parameterOperation = leaf("parameter");
 
+/** A value that was computed before, from parameters alone. */
+export const derivedOperation = leaf("derived");
+
 /** A placeholder of the given type. */
 export const placeholder = (type: TensorType, name: string): Tensor =>
   buildNode(inputOperation, [], { name }, [type], undefined).outputs[0]!;
@@ -29,7 +32,8 @@ export const placeholder = (type: TensorType, name: string): Tensor =>
  */
 export function constant(value: NestedNumbers | HostTensor, dtype?: DType): Tensor {
   const host = value instanceof HostTensor ? value : HostTensor.from(value, dtype);
-  return buildNode(constantOperation, [], {}, [{ shape: host.shape, dtype: dtype ?? host.dtype }], host).outputs[0]!;
+  return buildNode(constantOperation, [], {}, [{ shape: host.shape, dtype: dtype ?? host.dtype }], host)
+    .outputs[0]!;
 }
 
 /**
@@ -56,7 +60,13 @@ export const ones = (shape: Shape, dtype?: DType): Tensor => full(shape, 1, dtyp
 /** Integers from `start` to `end`, without `end`, as int64 unless `dtype` says otherwise. */
 export function arange(start: number, end: number, dtype: DType = "int64"): Tensor {
   const count = Math.max(0, Math.ceil(end - start));
-  return constant(new HostTensor(Float64Array.from({ length: count }, (_, i) => start + i), [count], dtype));
+  return constant(
+    new HostTensor(
+      Float64Array.from({ length: count }, (_, i) => start + i),
+      [count],
+      dtype,
+    ),
+  );
 }
 
 /** The constant behind a tensor, if it is one. */
@@ -70,5 +80,7 @@ export function constantValue(tensor: Tensor): HostTensor | undefined {
 export function isConstant(tensor: Tensor, value: number): boolean {
   const host = constantValue(tensor);
   if (host === undefined || numel(host.shape) === 0) return false;
-  return host.fill === undefined ? numel(host.shape) === 1 && Number(host.data[0]) === value : host.fill === value;
+  return host.fill === undefined
+    ? numel(host.shape) === 1 && Number(host.data[0]) === value
+    : host.fill === value;
 }

@@ -11,7 +11,9 @@ import { Tensor } from "./tensor.js";
 const families = [elementwise, indexSelect, matmul, reduce, shape, softmax, structural] as const;
 
 /** A function of a tensor, seen from that tensor. */
-type Method<F> = F extends (x: Tensor, ...rest: infer Rest) => infer Result ? (...rest: Rest) => Result : never;
+type Method<F> = F extends (x: Tensor, ...rest: infer Rest) => infer Result
+  ? (...rest: Rest) => Result
+  : never;
 
 declare module "./tensor.js" {
   interface Tensor {

@@ -3,12 +3,18 @@ import { isFloating, type DType } from "../torch/dtype.js";
 import { Tensor, typeName, type Attributes, type Node, type TensorType } from "./tensor.js";
 
 /** An argument of a native call: a tensor of the program, or a value that never changes. */
-export type CallArgument = Tensor | number | boolean | string | null | readonly (Tensor | number | boolean | null)[];
+export type CallArgument =
+  Tensor | number | boolean | string | null | readonly (Tensor | number | boolean | null)[];
 
 /** How an operation is computed. */
 export type Lowering =
   /** One ATen operator, with an argument for each entry of its schema. */
-  | { readonly kind: "aten"; readonly key: OperatorKey; readonly args: readonly CallArgument[]; readonly discard?: number }
+  | {
+      readonly kind: "aten";
+      readonly key: OperatorKey;
+      readonly args: readonly CallArgument[];
+      readonly discard?: number;
+    }
   /** a + alpha * b. */
   | { readonly kind: "add"; readonly a: Tensor; readonly b: Tensor; readonly alpha: number }
   /** Another look at the same memory, or undefined if the layout of the input does not allow it. */
@@ -111,6 +117,23 @@ export function buildNode(
   return node;
 }
 
+/** A leaf whose output is made afterwards, by a class that is a tensor itself. */
+export function buildLeaf(operation: Operation): { readonly node: Node; readonly outputs: Tensor[] } {
+  const outputs: Tensor[] = [];
+  const attributes: Attributes = {};
+  const node = {
+    id: nextId++,
+    operation,
+    inputs: [],
+    attributes,
+    outputs,
+    payload: undefined,
+    scope: "",
+    backward: false,
+  };
+  return { node, outputs };
+}
+
 /** Applies an operation: checks the inputs with its shape rule and returns its outputs. */
 export function applyAll(
   operation: Operation,
@@ -139,5 +162,6 @@ export function requireFloat(type: TensorType, what = "input"): void {
 }
 
 export function requireDType(type: TensorType, allowed: readonly DType[], what: string): void {
-  if (!allowed.includes(type.dtype)) throw new TypeError(`${what} must be ${allowed.join(" or ")}, got ${type.dtype}`);
+  if (!allowed.includes(type.dtype))
+    throw new TypeError(`${what} must be ${allowed.join(" or ")}, got ${type.dtype}`);
 }

@@ -66,7 +66,8 @@ export const numel = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 
 export const typeName = ({ dtype, shape }: TensorType): string => `${dtype}[${shape.join(", ")}]`;
 
-export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
+export const sameShape = (a: Shape, b: Shape): boolean =>
+  a.length === b.length && a.every((n, i) => n === b[i]);
 
 /** Turns a dimension that may count from the end into one that counts from the start. */
 export function normalizeDim(dim: number, ndim: number): number {

@@ -16,7 +16,12 @@ export function parseDevice(text: string): Device {
   const match = /^(cpu|cuda|mps)(?::(\d+))?$/.exec(text);
   const type = match?.[1];
   if (type !== "cpu" && type !== "cuda" && type !== "mps") {
-    throw new CraftError({ subject: "device", value: text, reason: "is not known", remedy: "Use cpu, cuda, cuda:N or mps." });
+    throw new CraftError({
+      subject: "device",
+      value: text,
+      reason: "is not known",
+      remedy: "Use cpu, cuda, cuda:N or mps.",
+    });
   }
   return { type, index: Number(match?.[2] ?? 0) };
 }

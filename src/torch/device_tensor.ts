@@ -50,7 +50,12 @@ export class DeviceTensor {
     return new DeviceTensor(newContiguous(shape, dtype, device), shape, dtype, device);
   }
 
-  static full(shape: readonly number[], value: number, dtype: DType = "float32", device: Device = cpu): DeviceTensor {
+  static full(
+    shape: readonly number[],
+    value: number,
+    dtype: DType = "float32",
+    device: Device = cpu,
+  ): DeviceTensor {
     const tensor = DeviceTensor.empty(shape, dtype, device);
     const { library, dispatcher } = torch();
     dispatcher.check(value === 0 ? library.zero(tensor.handle) : library.fill(tensor.handle, value), "fill");
@@ -61,7 +66,12 @@ export class DeviceTensor {
    * Copies host data to the device. `data` holds the elements in row-major order; numbers are converted to `dtype`
    * and a typed array that already has the right element type is copied as it is.
    */
-  static fromHost(data: HostData, shape: readonly number[], dtype: DType, device: Device = cpu): DeviceTensor {
+  static fromHost(
+    data: HostData,
+    shape: readonly number[],
+    dtype: DType,
+    device: Device = cpu,
+  ): DeviceTensor {
     if (data.length !== numel(shape)) {
       throw new CraftError({
         subject: "tensor data",
@@ -132,7 +142,12 @@ export class DeviceTensor {
   /** The bytes of a CPU tensor, writable in place; invalid once the tensor is disposed of. */
   bytes(): Uint8Array {
     if (this.device.type !== "cpu") {
-      throw new CraftError({ subject: "device", value: deviceName(this.device), reason: "only CPU memory can be viewed", remedy: "Use to(cpu) first." });
+      throw new CraftError({
+        subject: "device",
+        value: deviceName(this.device),
+        reason: "only CPU memory can be viewed",
+        remedy: "Use to(cpu) first.",
+      });
     }
     if (this.byteLength === 0) return new Uint8Array(0);
     const { library, dispatcher } = torch();
@@ -163,7 +178,11 @@ export class DeviceTensor {
   item(): number {
     const values = this.toNumbers();
     if (values.length !== 1) {
-      throw new CraftError({ subject: "item()", value: `[${this.shape.join(", ")}]`, reason: "the tensor does not have exactly one element" });
+      throw new CraftError({
+        subject: "item()",
+        value: `[${this.shape.join(", ")}]`,
+        reason: "the tensor does not have exactly one element",
+      });
     }
     return values[0]!;
   }
@@ -180,7 +199,15 @@ function newContiguous(shape: readonly number[], dtype: DType, device: Device): 
     stride *= Math.max(1, shape[i]!);
   }
   dispatcher.check(
-    library.emptyStrided(shape.length, cells.at(sizesAt), cells.at(stridesAt), dtypeCode(dtype), deviceCode[device.type], device.index, cells.at(out)),
+    library.emptyStrided(
+      shape.length,
+      cells.at(sizesAt),
+      cells.at(stridesAt),
+      dtypeCode(dtype),
+      deviceCode[device.type],
+      device.index,
+      cells.at(out),
+    ),
     `allocate ${dtype}[${shape.join(", ")}]`,
   );
   return cells.readWord(out);

@@ -20,7 +20,8 @@ export interface SlotRef {
   readonly last: boolean;
 }
 
-export type Argument = SlotRef | number | boolean | string | null | readonly (SlotRef | number | boolean | null)[];
+export type Argument =
+  SlotRef | number | boolean | string | null | readonly (SlotRef | number | boolean | null)[];
 
 /** Runs one native call on the handles in the slots. */
 export type Instruction = (slots: Float64Array) => void;
@@ -173,7 +174,12 @@ export class Dispatcher {
    * Prepares a dispatcher call. `outputs[i]` is the slot of result i, or -1 to delete it at once.
    * A `Tensor[]` result fills as many slots as `outputs` has left.
    */
-  prepare(key: OperatorKey, args: readonly Argument[], outputs: readonly number[], arena: NativeArena): Instruction {
+  prepare(
+    key: OperatorKey,
+    args: readonly Argument[],
+    outputs: readonly number[],
+    arena: NativeArena,
+  ): Instruction {
     const schema = schemaOf(key);
     if (args.length !== schema.arguments.length) {
       throw new CraftError({
@@ -190,7 +196,11 @@ export class Dispatcher {
       const where = `${key} argument ${name}`;
       const value = args[i];
       const refuse = (): never => {
-        throw new CraftError({ subject: where, value: JSON.stringify(value), reason: `is not a ${type.kind}` });
+        throw new CraftError({
+          subject: where,
+          value: JSON.stringify(value),
+          reason: `is not a ${type.kind}`,
+        });
       };
       if (type.kind === "int" || type.kind === "float" || type.kind === "bool") {
         this.#scalarWriter(type.kind, value, refuse)(memory, template + 8 * i);
@@ -210,7 +220,10 @@ export class Dispatcher {
       if (status !== 0) this.check(status, key);
     };
     if (schema.returns[0] === "tensors") {
-      throw new CraftError({ subject: key, reason: "returns a list of tensors, which no operator here needs" });
+      throw new CraftError({
+        subject: key,
+        reason: "returns a list of tensors, which no operator here needs",
+      });
     }
     const single = outputs[0];
     if (schema.returns.length === 1 && single !== undefined && single >= 0) {

@@ -52,7 +52,12 @@ export function dtypeFromCode(code: number): DType {
 export function parseDType(value: unknown, subject: string): DType {
   const found = dtypes.find((dtype) => dtype === value);
   if (found === undefined) {
-    throw new CraftError({ subject, value, reason: "is not a dtype", remedy: `Use one of ${dtypes.join(", ")}.` });
+    throw new CraftError({
+      subject,
+      value,
+      reason: "is not a dtype",
+      remedy: `Use one of ${dtypes.join(", ")}.`,
+    });
   }
   return found;
 }

@@ -70,4 +70,3 @@ export function decode(bytes: Uint8Array, dtype: DType): TypedArray {
   for (let i = 0; i < view.length; i++) result[i] = convert(view[i]!);
   return result;
 }
-

@@ -68,7 +68,11 @@ export interface Library {
 }
 
 const libraryName = (base: string): string =>
-  process.platform === "win32" ? `${base}.dll` : process.platform === "darwin" ? `lib${base}.dylib` : `lib${base}.so`;
+  process.platform === "win32"
+    ? `${base}.dll`
+    : process.platform === "darwin"
+      ? `lib${base}.dylib`
+      : `lib${base}.so`;
 
 /**
  * Keeps freed blocks inside the process. glibc gives large blocks back to the kernel at each free, and the page
@@ -78,7 +82,10 @@ function tuneAllocator(): void {
   if (process.platform !== "linux") return;
   const [trimThreshold, topPad, mmapMax] = [-1, -2, -4];
   try {
-    const mallopt = koffi.load("libc.so.6").func("int mallopt(int, int)") as (key: number, value: number) => number;
+    const mallopt = koffi.load("libc.so.6").func("int mallopt(int, int)") as (
+      key: number,
+      value: number,
+    ) => number;
     mallopt(mmapMax, 0);
     mallopt(trimThreshold, 0x7fffffff);
     mallopt(topPad, 64 << 20);

@@ -30,7 +30,8 @@ export class NativeMemory {
   allocate(bytes: number): number {
     const offset = this.#used;
     this.#used += Math.ceil(bytes / 8) * 8;
-    if (this.#used > this.#buffer.byteLength) throw new RangeError(`native memory of ${this.#buffer.byteLength} bytes is full`);
+    if (this.#used > this.#buffer.byteLength)
+      throw new RangeError(`native memory of ${this.#buffer.byteLength} bytes is full`);
     return offset;
   }
 

@@ -55,7 +55,10 @@ export function parseSchema(text: string): Schema {
       const [, type = "", argument = ""] = /^(.+?) (\w+)(?:=.*)?$/.exec(p) ?? [];
       return { name: argument, type: parseType(type, text) };
     });
-  const outputs = results.replace(/^\(|\)$/g, "").split(", ").filter((o) => o !== "");
+  const outputs = results
+    .replace(/^\(|\)$/g, "")
+    .split(", ")
+    .filter((o) => o !== "");
   return {
     key: overload === "" ? name : `${name}.${overload}`,
     name,

@@ -11,7 +11,9 @@ export function broadcastShapes(...shapes: readonly Shape[]): Shape {
       const at = ndim - shape.length + i;
       if (size === 1 || size === result[at]) return;
       if (result[at] !== 1) {
-        throw new TypeError(`shapes ${shapes.map((s) => `[${s.join(", ")}]`).join(" and ")} do not broadcast`);
+        throw new TypeError(
+          `shapes ${shapes.map((s) => `[${s.join(", ")}]`).join(" and ")} do not broadcast`,
+        );
       }
       result[at] = size;
     });

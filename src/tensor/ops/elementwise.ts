@@ -27,7 +27,10 @@ function unary(
       if (dtypes === "float") requireFloat(x!);
       return [{ shape: x!.shape, dtype: result ?? x!.dtype }];
     },
-    vjp: rule === "zero" ? "zero" : ({ inputs, outputs, gradients }) => [rule(gradients[0]!, inputs[0]!, outputs[0]!)],
+    vjp:
+      rule === "zero"
+        ? "zero"
+        : ({ inputs, outputs, gradients }) => [rule(gradients[0]!, inputs[0]!, outputs[0]!)],
     lower: ({ inputs }) => ({ kind: "aten", key: name, args: [inputs[0]!] }),
     layout: "iterator",
     ...(inPlace === undefined ? {} : { inPlace: { key: inPlace, input: 0 } }),
@@ -50,9 +53,13 @@ export const expm1 = unary("expm1", (g, _x, y) => mul(g, add(y, 1)));
 /** Square root. d = dx / 2y */
 export const sqrt = unary("sqrt", (g, _x, y) => div(mul(g, 0.5), y), { inPlace: "sqrt_" });
 /** 1 / sqrt(x). d = -y^3 dx / 2 */
-export const rsqrt = unary("rsqrt", (g, _x, y) => mul(g, mul(mul(mul(y, y), y), -0.5)), { inPlace: "rsqrt_" });
+export const rsqrt = unary("rsqrt", (g, _x, y) => mul(g, mul(mul(mul(y, y), y), -0.5)), {
+  inPlace: "rsqrt_",
+});
 /** 1 / x. d = -y^2 dx */
-export const reciprocal = unary("reciprocal", (g, _x, y) => neg(mul(g, mul(y, y))), { inPlace: "reciprocal_" });
+export const reciprocal = unary("reciprocal", (g, _x, y) => neg(mul(g, mul(y, y))), {
+  inPlace: "reciprocal_",
+});
 /** Sine. d = cos(x) dx */
 export const sin = unary("sin", (g, x) => mul(g, cos(x)));
 /** Cosine. d = -sin(x) dx */
@@ -60,11 +67,16 @@ export const cos = unary("cos", (g, x) => neg(mul(g, sin(x))));
 /** Hyperbolic tangent. d = (1 - y^2) dx */
 export const tanh = unary("tanh", (g, _x, y) => binary("tanh_backward", g, y), { inPlace: "tanh_" });
 /** 1 / (1 + e^-x). d = y (1 - y) dx */
-export const sigmoid = unary("sigmoid", (g, _x, y) => binary("sigmoid_backward", g, y), { inPlace: "sigmoid_" });
+export const sigmoid = unary("sigmoid", (g, _x, y) => binary("sigmoid_backward", g, y), {
+  inPlace: "sigmoid_",
+});
 /** x sigmoid(x). d = s (1 + x (1 - s)) dx with s = sigmoid(x) */
 export const silu = unary("silu", (g, x) => binary("silu_backward", g, x), { inPlace: "silu_" });
 /** max(x, 0). d = dx where x > 0 */
-export const relu = unary("relu", (g, _x, y) => mul(g, cast(gt(y, 0), g.dtype)), { inPlace: "relu_", dtypes: "any" });
+export const relu = unary("relu", (g, _x, y) => mul(g, cast(gt(y, 0), g.dtype)), {
+  inPlace: "relu_",
+  dtypes: "any",
+});
 /** Error function. d = 2/sqrt(pi) e^(-x^2) dx */
 export const erf = unary("erf", (g, x) => mul(g, mul(exp(neg(mul(x, x))), 2 / Math.sqrt(Math.PI))));
 /** -1, 0 or 1. */
@@ -83,7 +95,11 @@ const geluOperation = register({
   infer: ([x]) => (requireFloat(x!), [{ shape: x!.shape, dtype: x!.dtype }]),
   // d = (Phi(x) + x phi(x)) dx, or its tanh approximation
   vjp: ({ inputs, gradients, attributes }) => [apply(geluBackward, [gradients[0]!, inputs[0]!], attributes)],
-  lower: ({ inputs, attributes }) => ({ kind: "aten", key: "gelu", args: [inputs[0]!, String(attributes["approximate"])] }),
+  lower: ({ inputs, attributes }) => ({
+    kind: "aten",
+    key: "gelu",
+    args: [inputs[0]!, String(attributes["approximate"])],
+  }),
   layout: "iterator",
 } satisfies Operation);
 
@@ -100,7 +116,8 @@ const geluBackward = register({
 } satisfies Operation);
 
 /** x Phi(x) with the normal distribution's Phi, exact (`none`) or by its `tanh` approximation (Hendrycks & Gimpel 2016). */
-export const gelu = (x: Tensor, approximate: "none" | "tanh" = "none"): Tensor => apply(geluOperation, [x], { approximate });
+export const gelu = (x: Tensor, approximate: "none" | "tanh" = "none"): Tensor =>
+  apply(geluOperation, [x], { approximate });
 
 interface BinaryOptions {
   readonly result?: "bool";
@@ -110,15 +127,23 @@ interface BinaryOptions {
 
 type BinaryRule = (g: Tensor, a: Tensor, b: Tensor, y: Tensor) => readonly [Tensor, Tensor];
 
-function binaryOperation(key: OperatorKey & string, rule: BinaryRule | "zero" | "none", options: BinaryOptions = {}): Operation {
+function binaryOperation(
+  key: OperatorKey & string,
+  rule: BinaryRule | "zero" | "none",
+  options: BinaryOptions = {},
+): Operation {
   return register({
     name: key.replace(/\..*/, ""),
     infer: ([a, b]) => {
       const dtype = resultType(a!, b!);
-      const inexact = options.integerResult !== undefined && !isFloating(dtype) ? options.integerResult : dtype;
+      const inexact =
+        options.integerResult !== undefined && !isFloating(dtype) ? options.integerResult : dtype;
       return [{ shape: broadcastShapes(a!.shape, b!.shape), dtype: options.result ?? inexact }];
     },
-    vjp: typeof rule === "string" ? rule : ({ inputs, outputs, gradients }) => rule(gradients[0]!, inputs[0]!, inputs[1]!, outputs[0]!),
+    vjp:
+      typeof rule === "string"
+        ? rule
+        : ({ inputs, outputs, gradients }) => rule(gradients[0]!, inputs[0]!, inputs[1]!, outputs[0]!),
     lower: ({ inputs }) => ({ kind: "aten", key, args: [inputs[0]!, inputs[1]!] }),
     layout: "iterator",
     ...(options.inPlace === undefined ? {} : { inPlace: { key: options.inPlace, input: 0 } }),
@@ -131,15 +156,24 @@ const binaries = {
     inPlace: "div_.Tensor",
     integerResult: "float32",
   }),
-  pow: binaryOperation("pow.Tensor_Tensor", (g, a, b, y) => [mul(g, mul(b, pow(a, sub(b, 1)))), mul(g, mul(y, log(a)))]),
+  pow: binaryOperation("pow.Tensor_Tensor", (g, a, b, y) => [
+    mul(g, mul(b, pow(a, sub(b, 1)))),
+    mul(g, mul(y, log(a))),
+  ]),
   maximum: binaryOperation("maximum", (g, a, b) => extremumRule(g, a, b, ge(a, b), eq(a, b))),
   minimum: binaryOperation("minimum", (g, a, b) => extremumRule(g, a, b, le(a, b), eq(a, b))),
   atan2: binaryOperation("atan2", (g, a, b) => {
     const scaled = div(g, add(mul(a, a), mul(b, b)));
     return [mul(scaled, b), neg(mul(scaled, a))];
   }),
-  tanh_backward: binaryOperation("tanh_backward", (g, a, y) => [mul(g, sub(1, mul(y, y))), mul(g, mul(mul(a, y), -2))]),
-  sigmoid_backward: binaryOperation("sigmoid_backward", (g, a, y) => [mul(g, mul(y, sub(1, y))), mul(g, mul(a, sub(1, mul(y, 2))))]),
+  tanh_backward: binaryOperation("tanh_backward", (g, a, y) => [
+    mul(g, sub(1, mul(y, y))),
+    mul(g, mul(mul(a, y), -2)),
+  ]),
+  sigmoid_backward: binaryOperation("sigmoid_backward", (g, a, y) => [
+    mul(g, mul(y, sub(1, y))),
+    mul(g, mul(a, sub(1, mul(y, 2)))),
+  ]),
   silu_backward: binaryOperation("silu_backward", "none"),
   eq: binaryOperation("eq.Tensor", "zero", { result: "bool" }),
   ne: binaryOperation("ne.Tensor", "zero", { result: "bool" }),
@@ -159,7 +193,13 @@ const binaries = {
 } satisfies Record<string, Operation>;
 
 // Where both are equal each gets half, as in PyTorch.
-function extremumRule(g: Tensor, _a: Tensor, _b: Tensor, first: Tensor, tie: Tensor): readonly [Tensor, Tensor] {
+function extremumRule(
+  g: Tensor,
+  _a: Tensor,
+  _b: Tensor,
+  first: Tensor,
+  tie: Tensor,
+): readonly [Tensor, Tensor] {
   const share = sub(cast(first, g.dtype), mul(cast(tie, g.dtype), 0.5));
   return [mul(g, share), mul(g, sub(1, share))];
 }
@@ -174,8 +214,16 @@ const addOperation = register({
   name: "add",
   infer: ([a, b]) => [{ shape: broadcastShapes(a!.shape, b!.shape), dtype: resultType(a!, b!) }],
   // d(a + alpha b) = da + alpha db
-  vjp: ({ gradients: [g], attributes: { alpha } }) => [g, alpha === 1 ? g : alpha === -1 ? neg(g!) : mul(g!, Number(alpha))],
-  lower: ({ inputs: [a, b], attributes }) => ({ kind: "add", a: a!, b: b!, alpha: Number(attributes["alpha"]) }),
+  vjp: ({ gradients: [g], attributes: { alpha } }) => [
+    g,
+    alpha === 1 ? g : alpha === -1 ? neg(g!) : mul(g!, Number(alpha)),
+  ],
+  lower: ({ inputs: [a, b], attributes }) => ({
+    kind: "add",
+    a: a!,
+    b: b!,
+    alpha: Number(attributes["alpha"]),
+  }),
   layout: "iterator",
 } satisfies Operation);
 
@@ -227,12 +275,17 @@ const castOperation = register({
   name: "to",
   infer: ([x], { dtype }) => [{ shape: x!.shape, dtype: dtype as DType }],
   vjp: ({ inputs: [x], gradients: [g] }) => [cast(g!, x!.dtype)],
-  lower: ({ inputs, outputs }) => ({ kind: "aten", key: "_to_copy", args: [inputs[0]!, dtypeCode(outputs[0]!.dtype), null, null, null, false, null] }),
+  lower: ({ inputs, outputs }) => ({
+    kind: "aten",
+    key: "_to_copy",
+    args: [inputs[0]!, dtypeCode(outputs[0]!.dtype), null, null, null, false, null],
+  }),
   layout: "iterator",
 } satisfies Operation);
 
 /** Converts the elements to another dtype; the tensor itself if it has that dtype already. */
-export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : apply(castOperation, [x], { dtype }));
+export const cast = (x: Tensor, dtype: DType): Tensor =>
+  x.dtype === dtype ? x : apply(castOperation, [x], { dtype });
 /** The same as {@link cast}, under PyTorch's name. */
 export const to = cast;
 
@@ -253,7 +306,8 @@ const whereOperation = register({
 
 /** a where the condition holds, else b. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
-  const like: TensorType = typeof a !== "number" ? a : typeof b !== "number" ? b : { shape: [], dtype: "float32" };
+  const like: TensorType =
+    typeof a !== "number" ? a : typeof b !== "number" ? b : { shape: [], dtype: "float32" };
   // A 0-dimensional operand of another float dtype is converted here: where() itself wants equal dtypes.
   const [x, y] = [asTensor(a, like), asTensor(b, like)];
   const dtype = resultType(x, y);
@@ -279,4 +333,3 @@ export const softplus = (x: Tensor): Tensor => add(relu(x), log1p(exp(neg(abs(x)
 
 /** a + w (b - a). */
 export const lerp = (a: Tensor, b: Tensor, weight: Operand): Tensor => add(a, mul(sub(b, a), weight));
-

@@ -18,8 +18,14 @@ const embeddingOperation = register({
     return [{ shape: [...ids!.shape, weight!.shape[1]!], dtype: weight!.dtype }];
   },
   // Rows add up their gradients wherever they were taken.
-  vjp: ({ inputs: [weight, ids], gradients: [g] }) => [apply(embeddingBackward, [g!, ids!], { rows: weight!.shape[0] })],
-  lower: ({ inputs: [weight, ids] }) => ({ kind: "aten", key: "embedding", args: [weight!, ids!, -1, false, false] }),
+  vjp: ({ inputs: [weight, ids], gradients: [g] }) => [
+    apply(embeddingBackward, [g!, ids!], { rows: weight!.shape[0] }),
+  ],
+  lower: ({ inputs: [weight, ids] }) => ({
+    kind: "aten",
+    key: "embedding",
+    args: [weight!, ids!, -1, false, false],
+  }),
   layout: "strict",
 } satisfies Operation);
 
@@ -27,7 +33,11 @@ const embeddingBackward = register({
   name: "embedding_dense_backward",
   infer: ([g], { rows }) => [{ shape: [Number(rows), g!.shape.at(-1)!], dtype: g!.dtype }],
   vjp: ({ inputs: [, ids], gradients: [g] }) => [embedding(g!, ids!)],
-  lower: ({ inputs: [g, ids], attributes: { rows } }) => ({ kind: "aten", key: "embedding_dense_backward", args: [g!, ids!, Number(rows), -1, false] }),
+  lower: ({ inputs: [g, ids], attributes: { rows } }) => ({
+    kind: "aten",
+    key: "embedding_dense_backward",
+    args: [g!, ids!, Number(rows), -1, false],
+  }),
   layout: "strict",
 } satisfies Operation);
 
@@ -38,16 +48,24 @@ const gatherOperation = register({
   name: "gather",
   infer: ([x, index]) => {
     requireDType(index!, ["int64"], "index");
-    if (index!.shape.length !== x!.shape.length) throw new TypeError("index needs as many dimensions as the input");
+    if (index!.shape.length !== x!.shape.length)
+      throw new TypeError("index needs as many dimensions as the input");
     return [{ shape: index!.shape, dtype: x!.dtype }];
   },
-  vjp: ({ inputs: [x, index], gradients: [g], attributes }) => [scatterAdd(zeros(x!.shape, g!.dtype), Number(attributes["dim"]), index!, g!)],
-  lower: ({ inputs: [x, index], attributes }) => ({ kind: "aten", key: "gather", args: [x!, Number(attributes["dim"]), index!, false] }),
+  vjp: ({ inputs: [x, index], gradients: [g], attributes }) => [
+    scatterAdd(zeros(x!.shape, g!.dtype), Number(attributes["dim"]), index!, g!),
+  ],
+  lower: ({ inputs: [x, index], attributes }) => ({
+    kind: "aten",
+    key: "gather",
+    args: [x!, Number(attributes["dim"]), index!, false],
+  }),
   layout: "strict",
 } satisfies Operation);
 
 /** y[i][j] = x[index[i][j]][j] for dim 0, and so on. */
-export const gather = (x: Tensor, dim: number, index: Tensor): Tensor => apply(gatherOperation, [x, index], { dim: normalizeDim(dim, x.ndim) });
+export const gather = (x: Tensor, dim: number, index: Tensor): Tensor =>
+  apply(gatherOperation, [x, index], { dim: normalizeDim(dim, x.ndim) });
 
 const scatterAddOperation = register({
   name: "scatter_add",
@@ -56,8 +74,16 @@ const scatterAddOperation = register({
     if (source!.dtype !== x!.dtype) throw new TypeError(`source must be ${x!.dtype}, got ${source!.dtype}`);
     return [{ shape: x!.shape, dtype: x!.dtype }];
   },
-  vjp: ({ inputs: [, index], gradients: [g], attributes }) => [g, undefined, gather(g!, Number(attributes["dim"]), index!)],
-  lower: ({ inputs: [x, index, source], attributes }) => ({ kind: "aten", key: "scatter_add", args: [x!, Number(attributes["dim"]), index!, source!] }),
+  vjp: ({ inputs: [, index], gradients: [g], attributes }) => [
+    g,
+    undefined,
+    gather(g!, Number(attributes["dim"]), index!),
+  ],
+  lower: ({ inputs: [x, index, source], attributes }) => ({
+    kind: "aten",
+    key: "scatter_add",
+    args: [x!, Number(attributes["dim"]), index!, source!],
+  }),
   layout: "strict",
 } satisfies Operation);
 
@@ -78,12 +104,17 @@ const indexSelectOperation = register({
     const wide = index!.reshape(x!.shape.map((_, i) => (i === dim ? -1 : 1))).expand(g!.shape);
     return [scatterAdd(zeros(x!.shape, g!.dtype), dim, wide, g!)];
   },
-  lower: ({ inputs: [x, index], attributes }) => ({ kind: "aten", key: "index_select", args: [x!, Number(attributes["dim"]), index!] }),
+  lower: ({ inputs: [x, index], attributes }) => ({
+    kind: "aten",
+    key: "index_select",
+    args: [x!, Number(attributes["dim"]), index!],
+  }),
   layout: "strict",
 } satisfies Operation);
 
 /** The elements of a dimension that a one-dimensional index names, in its order. */
-export const indexSelect = (x: Tensor, dim: number, index: Tensor): Tensor => apply(indexSelectOperation, [x, index], { dim: normalizeDim(dim, x.ndim) });
+export const indexSelect = (x: Tensor, dim: number, index: Tensor): Tensor =>
+  apply(indexSelectOperation, [x, index], { dim: normalizeDim(dim, x.ndim) });
 
 const indexCopyOperation = register({
   name: "index_copy",
@@ -96,9 +127,17 @@ const indexCopyOperation = register({
   },
   vjp: ({ inputs: [, index, source], gradients: [g], attributes }) => {
     const dim = Number(attributes["dim"]);
-    return [indexCopy(g!, dim, index!, zeros(source!.shape, g!.dtype)), undefined, indexSelect(g!, dim, index!)];
+    return [
+      indexCopy(g!, dim, index!, zeros(source!.shape, g!.dtype)),
+      undefined,
+      indexSelect(g!, dim, index!),
+    ];
   },
-  lower: ({ inputs: [x, index, source], attributes }) => ({ kind: "aten", key: "index_copy", args: [x!, Number(attributes["dim"]), index!, source!] }),
+  lower: ({ inputs: [x, index, source], attributes }) => ({
+    kind: "aten",
+    key: "index_copy",
+    args: [x!, Number(attributes["dim"]), index!, source!],
+  }),
   layout: "strict",
   inPlace: { key: "index_copy_", input: 0 },
 } satisfies Operation);

@@ -13,14 +13,16 @@ const register = <T extends Operation>(operation: T): T => {
 };
 
 const sameDType = (a: TensorType, b: TensorType): void => {
-  if (a.dtype !== b.dtype) throw new TypeError(`dtypes ${a.dtype} and ${b.dtype} differ; convert one with to()`);
+  if (a.dtype !== b.dtype)
+    throw new TypeError(`dtypes ${a.dtype} and ${b.dtype} differ; convert one with to()`);
 };
 
 const mmOperation = register({
   name: "mm",
   infer: ([a, b]) => {
     sameDType(a!, b!);
-    if (a!.shape.length !== 2 || b!.shape.length !== 2 || a!.shape[1] !== b!.shape[0]) throw new TypeError("inner sizes of the two matrices differ");
+    if (a!.shape.length !== 2 || b!.shape.length !== 2 || a!.shape[1] !== b!.shape[0])
+      throw new TypeError("inner sizes of the two matrices differ");
     return [{ shape: [a!.shape[0]!, b!.shape[1]!], dtype: a!.dtype }];
   },
   // d(AB) = dA B + A dB
@@ -36,7 +38,8 @@ const bmmOperation = register({
   infer: ([a, b]) => {
     sameDType(a!, b!);
     const [x, y] = [a!.shape, b!.shape];
-    if (x.length !== 3 || y.length !== 3 || x[0] !== y[0] || x[2] !== y[1]) throw new TypeError("batches or inner sizes differ");
+    if (x.length !== 3 || y.length !== 3 || x[0] !== y[0] || x[2] !== y[1])
+      throw new TypeError("batches or inner sizes differ");
     return [{ shape: [x[0]!, x[1]!, y[2]!], dtype: a!.dtype }];
   },
   // d(AB) = dA B + A dB for each pair

@@ -18,13 +18,16 @@ const numbers = (value: unknown): readonly number[] => value as readonly number[
 type Dims = number | readonly number[];
 
 const resolve = (x: Tensor, dims: Dims | undefined): readonly number[] =>
-  dims === undefined ? x.shape.map((_, i) => i) : (typeof dims === "number" ? [dims] : dims).map((d) => normalizeDim(d, x.ndim));
+  dims === undefined
+    ? x.shape.map((_, i) => i)
+    : (typeof dims === "number" ? [dims] : dims).map((d) => normalizeDim(d, x.ndim));
 
 const reducedShape = (shape: Shape, dims: readonly number[], keepdim: boolean): Shape =>
   keepdim ? shape.map((n, i) => (dims.includes(i) ? 1 : n)) : shape.filter((_, i) => !dims.includes(i));
 
 /** Gives a reduced gradient its dimensions back, with size 1 where they were folded. */
-const restore = (g: Tensor, x: TensorType, dims: readonly number[]): Tensor => reshape(g, reducedShape(x.shape, dims, true));
+const restore = (g: Tensor, x: TensorType, dims: readonly number[]): Tensor =>
+  reshape(g, reducedShape(x.shape, dims, true));
 
 const reduction = (
   name: string,
@@ -34,12 +37,20 @@ const reduction = (
 ): Operation =>
   register({
     name,
-    infer: ([x], { dims, keepdim }) => [{ shape: reducedShape(x!.shape, numbers(dims), keepdim === true), dtype: result ?? (name === "sum" && !isFloating(x!.dtype) ? "int64" : x!.dtype) }],
+    infer: ([x], { dims, keepdim }) => [
+      {
+        shape: reducedShape(x!.shape, numbers(dims), keepdim === true),
+        dtype: result ?? (name === "sum" && !isFloating(x!.dtype) ? "int64" : x!.dtype),
+      },
+    ],
     vjp,
     lower: ({ inputs: [x], attributes: { dims, keepdim } }) => ({
       kind: "aten",
       key,
-      args: key === "sum.dim_IntList" ? [x!, numbers(dims), keepdim === true, null] : [x!, numbers(dims), keepdim === true],
+      args:
+        key === "sum.dim_IntList"
+          ? [x!, numbers(dims), keepdim === true, null]
+          : [x!, numbers(dims), keepdim === true],
     }),
     layout: "strict",
   });
@@ -59,10 +70,14 @@ const amaxOperation = reduction("amax", "amax", extremumRule);
 const aminOperation = reduction("amin", "amin", extremumRule);
 
 // d logsumexp(x) = softmax(x) dx
-const logsumexpOperation = reduction("logsumexp", "logsumexp", ({ inputs: [x], outputs: [y], gradients: [g], attributes }) => {
-  const dims = numbers(attributes["dims"]);
-  return [mul(restore(g!, x!, dims), exp(sub(x!, restore(y!, x!, dims))))];
-});
+const logsumexpOperation = reduction(
+  "logsumexp",
+  "logsumexp",
+  ({ inputs: [x], outputs: [y], gradients: [g], attributes }) => {
+    const dims = numbers(attributes["dims"]);
+    return [mul(restore(g!, x!, dims), exp(sub(x!, restore(y!, x!, dims))))];
+  },
+);
 const anyOperation = reduction("any", "any.dims", "zero", "bool");
 const allOperation = reduction("all", "all.dims", "zero", "bool");
 
@@ -89,31 +104,44 @@ export function variance(x: Tensor, dims?: Dims, keepdim = false, correction = 1
 }
 
 /** Largest element; ties share the gradient. */
-export const amax = (x: Tensor, dims?: Dims, keepdim = false): Tensor => reduce(amaxOperation, x, dims, keepdim);
+export const amax = (x: Tensor, dims?: Dims, keepdim = false): Tensor =>
+  reduce(amaxOperation, x, dims, keepdim);
 /** Smallest element; ties share the gradient. */
-export const amin = (x: Tensor, dims?: Dims, keepdim = false): Tensor => reduce(aminOperation, x, dims, keepdim);
+export const amin = (x: Tensor, dims?: Dims, keepdim = false): Tensor =>
+  reduce(aminOperation, x, dims, keepdim);
 /** log(sum(e^x)), without overflow. */
-export const logsumexp = (x: Tensor, dims?: Dims, keepdim = false): Tensor => reduce(logsumexpOperation, x, dims, keepdim);
+export const logsumexp = (x: Tensor, dims?: Dims, keepdim = false): Tensor =>
+  reduce(logsumexpOperation, x, dims, keepdim);
 /** Whether any element is true. */
-export const any = (x: Tensor, dims?: Dims, keepdim = false): Tensor => reduce(anyOperation, x, dims, keepdim);
+export const any = (x: Tensor, dims?: Dims, keepdim = false): Tensor =>
+  reduce(anyOperation, x, dims, keepdim);
 /** Whether all elements are true. */
-export const all = (x: Tensor, dims?: Dims, keepdim = false): Tensor => reduce(allOperation, x, dims, keepdim);
+export const all = (x: Tensor, dims?: Dims, keepdim = false): Tensor =>
+  reduce(allOperation, x, dims, keepdim);
 
 const argOperation = (key: "argmax" | "argmin"): Operation =>
   register({
     name: key,
-    infer: ([x], { dim, keepdim }) => [{ shape: reducedShape(x!.shape, [Number(dim)], keepdim === true), dtype: "int64" }],
+    infer: ([x], { dim, keepdim }) => [
+      { shape: reducedShape(x!.shape, [Number(dim)], keepdim === true), dtype: "int64" },
+    ],
     vjp: "zero",
-    lower: ({ inputs: [x], attributes: { dim, keepdim } }) => ({ kind: "aten", key, args: [x!, Number(dim), keepdim === true] }),
+    lower: ({ inputs: [x], attributes: { dim, keepdim } }) => ({
+      kind: "aten",
+      key,
+      args: [x!, Number(dim), keepdim === true],
+    }),
     layout: "strict",
   });
 const argmaxOperation = argOperation("argmax");
 const argminOperation = argOperation("argmin");
 
 /** Index of the first largest element along a dimension, as int64. */
-export const argmax = (x: Tensor, dim = -1, keepdim = false): Tensor => apply(argmaxOperation, [x], { dim: normalizeDim(dim, x.ndim), keepdim });
+export const argmax = (x: Tensor, dim = -1, keepdim = false): Tensor =>
+  apply(argmaxOperation, [x], { dim: normalizeDim(dim, x.ndim), keepdim });
 /** Index of the first smallest element along a dimension, as int64. */
-export const argmin = (x: Tensor, dim = -1, keepdim = false): Tensor => apply(argminOperation, [x], { dim: normalizeDim(dim, x.ndim), keepdim });
+export const argmin = (x: Tensor, dim = -1, keepdim = false): Tensor =>
+  apply(argminOperation, [x], { dim: normalizeDim(dim, x.ndim), keepdim });
 
 const cumsumOperation = register({
   name: "cumsum",
@@ -123,27 +151,42 @@ const cumsumOperation = register({
     const dim = Number(attributes["dim"]);
     return [flip(cumsum(flip(g!, [dim]), dim), [dim])];
   },
-  lower: ({ inputs: [x], attributes }) => ({ kind: "aten", key: "cumsum", args: [x!, Number(attributes["dim"]), null] }),
+  lower: ({ inputs: [x], attributes }) => ({
+    kind: "aten",
+    key: "cumsum",
+    args: [x!, Number(attributes["dim"]), null],
+  }),
   layout: "strict",
 } satisfies Operation);
 
 /** Running sum along a dimension. */
-export const cumsum = (x: Tensor, dim: number): Tensor => apply(cumsumOperation, [x], { dim: normalizeDim(dim, x.ndim) });
+export const cumsum = (x: Tensor, dim: number): Tensor =>
+  apply(cumsumOperation, [x], { dim: normalizeDim(dim, x.ndim) });
 
 // The gradient of values taken by index goes back to where they came from.
 const takeRule: Operation["vjp"] = ({ inputs: [x], outputs, gradients: [g], attributes }) => [
-  g === undefined ? undefined : zeros(x!.shape, g.dtype).scatterAdd(Number(attributes["dim"]), outputs[1]!, g),
+  g === undefined
+    ? undefined
+    : zeros(x!.shape, g.dtype).scatterAdd(Number(attributes["dim"]), outputs[1]!, g),
 ];
 
 const topkOperation = register({
   name: "topk",
   infer: ([x], { k, dim }) => {
     const shape = x!.shape.map((n, i) => (i === dim ? Number(k) : n));
-    if (Number(k) > x!.shape[Number(dim)]!) throw new TypeError(`k = ${String(k)} is more than the dimension's ${x!.shape[Number(dim)]}`);
-    return [{ shape, dtype: x!.dtype }, { shape, dtype: "int64" }];
+    if (Number(k) > x!.shape[Number(dim)]!)
+      throw new TypeError(`k = ${String(k)} is more than the dimension's ${x!.shape[Number(dim)]}`);
+    return [
+      { shape, dtype: x!.dtype },
+      { shape, dtype: "int64" },
+    ];
   },
   vjp: takeRule,
-  lower: ({ inputs: [x], attributes: { k, dim, largest } }) => ({ kind: "aten", key: "topk", args: [x!, Number(k), Number(dim), largest === true, true] }),
+  lower: ({ inputs: [x], attributes: { k, dim, largest } }) => ({
+    kind: "aten",
+    key: "topk",
+    args: [x!, Number(k), Number(dim), largest === true, true],
+  }),
   layout: "strict",
 } satisfies Operation);
 
@@ -155,9 +198,16 @@ export function topk(x: Tensor, k: number, dim = -1, largest = true): { values: 
 
 const sortOperation = register({
   name: "sort",
-  infer: ([x]) => [{ shape: x!.shape, dtype: x!.dtype }, { shape: x!.shape, dtype: "int64" }],
+  infer: ([x]) => [
+    { shape: x!.shape, dtype: x!.dtype },
+    { shape: x!.shape, dtype: "int64" },
+  ],
   vjp: takeRule,
-  lower: ({ inputs: [x], attributes: { dim, descending } }) => ({ kind: "aten", key: "sort", args: [x!, Number(dim), descending === true] }),
+  lower: ({ inputs: [x], attributes: { dim, descending } }) => ({
+    kind: "aten",
+    key: "sort",
+    args: [x!, Number(dim), descending === true],
+  }),
   layout: "strict",
 } satisfies Operation);
 
@@ -183,6 +233,8 @@ const safeSqrt = (x: Tensor): Tensor => {
 export function sumTo(g: Tensor, shape: Shape): Tensor {
   if (sameShape(g.shape, shape)) return g;
   const lead = g.ndim - shape.length;
-  const dims = g.shape.map((_, i) => i).filter((i) => i < lead || (shape[i - lead] === 1 && g.shape[i] !== 1));
+  const dims = g.shape
+    .map((_, i) => i)
+    .filter((i) => i < lead || (shape[i - lead] === 1 && g.shape[i] !== 1));
   return reshape(dims.length === 0 ? g : sum(g, dims, true), shape);
 }

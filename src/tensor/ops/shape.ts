@@ -16,20 +16,27 @@ const numbers = (value: unknown): readonly number[] => value as readonly number[
 const reshapeOperation = register({
   name: "reshape",
   infer: ([x], { shape }) => {
-    if (numel(numbers(shape)) !== numel(x!.shape)) throw new TypeError(`has ${numel(x!.shape)} elements, not those of [${numbers(shape).join(", ")}]`);
+    if (numel(numbers(shape)) !== numel(x!.shape))
+      throw new TypeError(`has ${numel(x!.shape)} elements, not those of [${numbers(shape).join(", ")}]`);
     return [{ shape: numbers(shape), dtype: x!.dtype }];
   },
   vjp: ({ inputs: [x], gradients: [g] }) => [reshape(g!, x!.shape)],
-  lower: ({ attributes }) => ({ kind: "view", layout: (input) => reshapeLayout(input, numbers(attributes["shape"])) }),
+  lower: ({ attributes }) => ({
+    kind: "view",
+    layout: (input) => reshapeLayout(input, numbers(attributes["shape"])),
+  }),
 } satisfies Operation);
 
 /** The strides that show the same elements in another shape, if there are any: dimensions that lie dense may merge and split. */
 function reshapeLayout(input: Layout, shape: Shape): Layout | undefined {
-  const dims = input.sizes.map((size, i) => ({ size, stride: input.strides[i]! })).filter(({ size }) => size !== 1);
+  const dims = input.sizes
+    .map((size, i) => ({ size, stride: input.strides[i]! }))
+    .filter(({ size }) => size !== 1);
   const runs: { size: number; stride: number }[] = [];
   for (const { size, stride } of dims) {
     const last = runs.at(-1);
-    if (last !== undefined && last.stride === size * stride) runs[runs.length - 1] = { size: last.size * size, stride };
+    if (last !== undefined && last.stride === size * stride)
+      runs[runs.length - 1] = { size: last.size * size, stride };
     else runs.push({ size, stride });
   }
   const strides = new Array<number>(shape.length).fill(1);
@@ -63,7 +70,10 @@ const permuteOperation = register({
   name: "permute",
   infer: ([x], { dims }) => {
     const order = numbers(dims);
-    if (order.length !== x!.shape.length || new Set(order).size !== order.length) throw new TypeError(`dims [${order.join(", ")}] do not name each of ${x!.shape.length} dimensions once`);
+    if (order.length !== x!.shape.length || new Set(order).size !== order.length)
+      throw new TypeError(
+        `dims [${order.join(", ")}] do not name each of ${x!.shape.length} dimensions once`,
+      );
     return [{ shape: order.map((d) => x!.shape[d]!), dtype: x!.dtype }];
   },
   vjp: ({ gradients: [g], attributes }) => {
@@ -83,7 +93,9 @@ const permuteOperation = register({
 /** Reorders the dimensions. */
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
   const order = dims.map((d) => normalizeDim(d, x.ndim));
-  return order.every((d, i) => d === i) && order.length === x.ndim ? x : apply(permuteOperation, [x], { dims: order });
+  return order.every((d, i) => d === i) && order.length === x.ndim
+    ? x
+    : apply(permuteOperation, [x], { dims: order });
 }
 
 /** Swaps two dimensions. */
@@ -102,7 +114,8 @@ const expandOperation = register({
   infer: ([x], { shape }) => {
     const target = numbers(shape);
     const lead = target.length - x!.shape.length;
-    if (lead < 0 || x!.shape.some((n, i) => n !== 1 && n !== target[lead + i])) throw new TypeError(`cannot expand to [${target.join(", ")}]`);
+    if (lead < 0 || x!.shape.some((n, i) => n !== 1 && n !== target[lead + i]))
+      throw new TypeError(`cannot expand to [${target.join(", ")}]`);
     return [{ shape: target, dtype: x!.dtype }];
   },
   vjp: ({ inputs: [x], gradients: [g] }) => [g!.sumTo(x!.shape)],
@@ -111,7 +124,13 @@ const expandOperation = register({
     layout: ({ sizes, strides, offset }) => {
       const shape = numbers(attributes["shape"]);
       const lead = shape.length - sizes.length;
-      return { sizes: shape, strides: shape.map((n, i) => (i < lead || (sizes[i - lead] === 1 && n !== 1) ? 0 : strides[i - lead]!)), offset };
+      return {
+        sizes: shape,
+        strides: shape.map((n, i) =>
+          i < lead || (sizes[i - lead] === 1 && n !== 1) ? 0 : strides[i - lead]!,
+        ),
+        offset,
+      };
     },
   }),
 } satisfies Operation);
@@ -129,7 +148,9 @@ const sliceOperation = register({
     const size = Math.max(0, Math.ceil((Number(end) - Number(start)) / Number(step)));
     return [{ shape: x!.shape.map((n, i) => (i === dim ? size : n)), dtype: x!.dtype }];
   },
-  vjp: ({ inputs: [x], gradients: [g], attributes }) => [apply(sliceBackward, [g!], { ...attributes, shape: x!.shape })],
+  vjp: ({ inputs: [x], gradients: [g], attributes }) => [
+    apply(sliceBackward, [g!], { ...attributes, shape: x!.shape }),
+  ],
   lower: ({ attributes: { dim, start, step }, outputs }) => ({
     kind: "view",
     layout: ({ strides, offset }) => ({
@@ -143,7 +164,15 @@ const sliceOperation = register({
 const sliceBackward = register({
   name: "slice_backward",
   infer: ([g], { shape }) => [{ shape: numbers(shape), dtype: g!.dtype }],
-  vjp: ({ gradients: [g], attributes }) => [slice(g!, Number(attributes["dim"]), Number(attributes["start"]), Number(attributes["end"]), Number(attributes["step"]))],
+  vjp: ({ gradients: [g], attributes }) => [
+    slice(
+      g!,
+      Number(attributes["dim"]),
+      Number(attributes["start"]),
+      Number(attributes["end"]),
+      Number(attributes["step"]),
+    ),
+  ],
   lower: ({ inputs: [g], attributes: { shape, dim, start, end, step } }) => ({
     kind: "aten",
     key: "slice_backward",
@@ -157,11 +186,14 @@ export function slice(x: Tensor, dim: number, start = 0, end = Infinity, step = 
   const size = x.shape[d]!;
   const bound = (n: number): number => Math.min(size, Math.max(0, n < 0 ? n + size : n));
   const attributes = { dim: d, start: bound(start), end: bound(end), step };
-  return attributes.start === 0 && attributes.end === size && step === 1 ? x : apply(sliceOperation, [x], attributes);
+  return attributes.start === 0 && attributes.end === size && step === 1
+    ? x
+    : apply(sliceOperation, [x], attributes);
 }
 
 /** `length` elements of a dimension from `start`. */
-export const narrow = (x: Tensor, dim: number, start: number, length: number): Tensor => slice(x, dim, start, start + length);
+export const narrow = (x: Tensor, dim: number, start: number, length: number): Tensor =>
+  slice(x, dim, start, start + length);
 
 /** One element of a dimension, without that dimension. */
 export function select(x: Tensor, dim: number, index: number): Tensor {
@@ -169,7 +201,10 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
   const size = x.shape[d]!;
   const at = index < 0 ? index + size : index;
   if (at < 0 || at >= size) throw new RangeError(`index = ${index}: dimension ${d} has ${size} elements.`);
-  return reshape(slice(x, d, at, at + 1), x.shape.filter((_, i) => i !== d));
+  return reshape(
+    slice(x, d, at, at + 1),
+    x.shape.filter((_, i) => i !== d),
+  );
 }
 
 /** Adds a dimension of size 1. */
@@ -181,7 +216,10 @@ export function unsqueeze(x: Tensor, dim: number): Tensor {
 /** Removes a dimension of size 1, or all of them. */
 export function squeeze(x: Tensor, dim?: number): Tensor {
   const d = dim === undefined ? undefined : normalizeDim(dim, x.ndim);
-  return reshape(x, x.shape.filter((n, i) => n !== 1 || (d !== undefined && i !== d)));
+  return reshape(
+    x,
+    x.shape.filter((n, i) => n !== 1 || (d !== undefined && i !== d)),
+  );
 }
 
 /** Merges the dimensions from `start` to `end` (with). */
@@ -193,7 +231,10 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
 /** Pieces of the given sizes along a dimension. */
 export function split(x: Tensor, sizes: number | readonly number[], dim = 0): Tensor[] {
   const total = x.size(dim);
-  const list = typeof sizes === "number" ? Array.from({ length: Math.ceil(total / sizes) }, (_, i) => Math.min(sizes, total - i * sizes)) : sizes;
+  const list =
+    typeof sizes === "number"
+      ? Array.from({ length: Math.ceil(total / sizes) }, (_, i) => Math.min(sizes, total - i * sizes))
+      : sizes;
   let start = 0;
   return list.map((size) => {
     start += size;
@@ -206,42 +247,72 @@ const catOperation = register({
   infer: (inputs, { dim }) => {
     const first = inputs[0]!;
     for (const { shape } of inputs) {
-      if (shape.length !== first.shape.length || shape.some((n, i) => i !== dim && n !== first.shape[i])) throw new TypeError(`shapes differ outside dimension ${String(dim)}`);
+      if (shape.length !== first.shape.length || shape.some((n, i) => i !== dim && n !== first.shape[i]))
+        throw new TypeError(`shapes differ outside dimension ${String(dim)}`);
     }
     const size = inputs.reduce((a, { shape }) => a + shape[Number(dim)]!, 0);
-    return [{ shape: first.shape.map((n, i) => (i === dim ? size : n)), dtype: inputs.map((x) => x.dtype).reduce(promoteTypes) }];
+    return [
+      {
+        shape: first.shape.map((n, i) => (i === dim ? size : n)),
+        dtype: inputs.map((x) => x.dtype).reduce(promoteTypes),
+      },
+    ];
   },
-  vjp: ({ inputs, gradients: [g], attributes }) => split(g!, inputs.map((x) => x.shape[Number(attributes["dim"])]!), Number(attributes["dim"])),
-  lower: ({ inputs, attributes }) => ({ kind: "aten", key: "cat", args: [inputs, Number(attributes["dim"])] }),
+  vjp: ({ inputs, gradients: [g], attributes }) =>
+    split(
+      g!,
+      inputs.map((x) => x.shape[Number(attributes["dim"])]!),
+      Number(attributes["dim"]),
+    ),
+  lower: ({ inputs, attributes }) => ({
+    kind: "aten",
+    key: "cat",
+    args: [inputs, Number(attributes["dim"])],
+  }),
   layout: "strict",
 } satisfies Operation);
 
 /** Joins tensors along a dimension. */
 export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
   if (tensors.length === 0) throw new TypeError("cat needs at least one tensor");
-  return tensors.length === 1 ? tensors[0]! : apply(catOperation, tensors, { dim: normalizeDim(dim, tensors[0]!.ndim) });
+  return tensors.length === 1
+    ? tensors[0]!
+    : apply(catOperation, tensors, { dim: normalizeDim(dim, tensors[0]!.ndim) });
 }
 
 /** Joins tensors of one shape along a new dimension. */
-export const stack = (tensors: readonly Tensor[], dim = 0): Tensor => cat(tensors.map((x) => unsqueeze(x, dim)), dim);
+export const stack = (tensors: readonly Tensor[], dim = 0): Tensor =>
+  cat(
+    tensors.map((x) => unsqueeze(x, dim)),
+    dim,
+  );
 
 const flipOperation = register({
   name: "flip",
   infer: ([x]) => [{ shape: x!.shape, dtype: x!.dtype }],
   vjp: ({ gradients: [g], attributes }) => [flip(g!, numbers(attributes["dims"]))],
-  lower: ({ inputs: [x], attributes }) => ({ kind: "aten", key: "flip", args: [x!, numbers(attributes["dims"])] }),
+  lower: ({ inputs: [x], attributes }) => ({
+    kind: "aten",
+    key: "flip",
+    args: [x!, numbers(attributes["dims"])],
+  }),
   layout: "strict",
 } satisfies Operation);
 
 /** Reverses dimensions. */
-export const flip = (x: Tensor, dims: readonly number[]): Tensor => apply(flipOperation, [x], { dims: dims.map((d) => normalizeDim(d, x.ndim)) });
+export const flip = (x: Tensor, dims: readonly number[]): Tensor =>
+  apply(flipOperation, [x], { dims: dims.map((d) => normalizeDim(d, x.ndim)) });
 
 const triangle = (name: "tril" | "triu"): Operation =>
   register({
     name,
     infer: ([x]) => [{ shape: x!.shape, dtype: x!.dtype }],
     vjp: ({ gradients: [g], attributes }) => [apply(operations[name]!, [g!], attributes)],
-    lower: ({ inputs: [x], attributes }) => ({ kind: "aten", key: name, args: [x!, Number(attributes["diagonal"])] }),
+    lower: ({ inputs: [x], attributes }) => ({
+      kind: "aten",
+      key: name,
+      args: [x!, Number(attributes["diagonal"])],
+    }),
     layout: "strict",
   });
 const trilOperation = triangle("tril");
@@ -255,14 +326,31 @@ export const triu = (x: Tensor, diagonal = 0): Tensor => apply(triuOperation, [x
 /** Repeats the whole tensor `counts[i]` times along dimension i. */
 export function repeat(x: Tensor, counts: readonly number[]): Tensor {
   const shape = [...new Array<number>(Math.max(0, counts.length - x.ndim)).fill(1), ...x.shape];
-  const wide = expand(reshape(x, shape.flatMap((n) => [1, n])), shape.flatMap((n, i) => [counts[i]!, n]));
-  return reshape(wide, shape.map((n, i) => n * counts[i]!));
+  const wide = expand(
+    reshape(
+      x,
+      shape.flatMap((n) => [1, n]),
+    ),
+    shape.flatMap((n, i) => [counts[i]!, n]),
+  );
+  return reshape(
+    wide,
+    shape.map((n, i) => n * counts[i]!),
+  );
 }
 
 /** Puts `before` and `after` elements of zero around a dimension. */
 export function pad(x: Tensor, dim: number, before: number, after: number): Tensor {
   const d = normalizeDim(dim, x.ndim);
-  const block = (size: number): Tensor[] => (size === 0 ? [] : [zeros(x.shape.map((n, i) => (i === d ? size : n)), x.dtype)]);
+  const block = (size: number): Tensor[] =>
+    size === 0
+      ? []
+      : [
+          zeros(
+            x.shape.map((n, i) => (i === d ? size : n)),
+            x.dtype,
+          ),
+        ];
   return cat([...block(before), x, ...block(after)], d);
 }
 
@@ -275,4 +363,3 @@ const contiguousOperation = register({
 
 /** A copy whose elements lie in row-major order. */
 export const contiguous = (x: Tensor): Tensor => apply(contiguousOperation, [x]);
-

@@ -13,20 +13,34 @@ const register = <T extends Operation>(operation: T): T => {
   return operation;
 };
 
-const softmaxFamily = (name: "softmax" | "log_softmax", forward: "_softmax" | "_log_softmax", backward: "_softmax_backward_data" | "_log_softmax_backward_data"): Operation => {
+const softmaxFamily = (
+  name: "softmax" | "log_softmax",
+  forward: "_softmax" | "_log_softmax",
+  backward: "_softmax_backward_data" | "_log_softmax_backward_data",
+): Operation => {
   const backwardOperation = register({
     name: `${name}_backward`,
     infer: ([g]) => [{ shape: g!.shape, dtype: g!.dtype }],
     vjp: "none",
-    lower: ({ inputs: [g, y], attributes: { dim }, outputs }) => ({ kind: "aten", key: backward, args: [g!, y!, Number(dim), dtypeCode(outputs[0]!.dtype)] }),
+    lower: ({ inputs: [g, y], attributes: { dim }, outputs }) => ({
+      kind: "aten",
+      key: backward,
+      args: [g!, y!, Number(dim), dtypeCode(outputs[0]!.dtype)],
+    }),
     layout: "strict",
   } satisfies Operation);
   return register({
     name,
     infer: ([x]) => (requireFloat(x!), [{ shape: x!.shape, dtype: x!.dtype }]),
     // softmax: dx = y (g - sum(g y)); log_softmax: dx = g - e^y sum(g)
-    vjp: ({ outputs: [y], gradients: [g], attributes }) => [apply(backwardOperation, [cast(g!, y!.dtype), y!], attributes)],
-    lower: ({ inputs: [x], attributes: { dim } }) => ({ kind: "aten", key: forward, args: [x!, Number(dim), false] }),
+    vjp: ({ outputs: [y], gradients: [g], attributes }) => [
+      apply(backwardOperation, [cast(g!, y!.dtype), y!], attributes),
+    ],
+    lower: ({ inputs: [x], attributes: { dim } }) => ({
+      kind: "aten",
+      key: forward,
+      args: [x!, Number(dim), false],
+    }),
     layout: "strict",
   });
 };
@@ -35,19 +49,31 @@ const softmaxOperation = softmaxFamily("softmax", "_softmax", "_softmax_backward
 const logSoftmaxOperation = softmaxFamily("log_softmax", "_log_softmax", "_log_softmax_backward_data");
 
 /** e^x / sum(e^x) along a dimension, computed in float32 for half precision; `dtype` converts x first. */
-export const softmax = (x: Tensor, dim: number, dtype: DType = x.dtype): Tensor => apply(softmaxOperation, [cast(x, dtype)], { dim: normalizeDim(dim, x.ndim) });
+export const softmax = (x: Tensor, dim: number, dtype: DType = x.dtype): Tensor =>
+  apply(softmaxOperation, [cast(x, dtype)], { dim: normalizeDim(dim, x.ndim) });
 /** x - logsumexp(x) along a dimension; `dtype` converts x first. */
-export const logSoftmax = (x: Tensor, dim: number, dtype: DType = x.dtype): Tensor => apply(logSoftmaxOperation, [cast(x, dtype)], { dim: normalizeDim(dim, x.ndim) });
+export const logSoftmax = (x: Tensor, dim: number, dtype: DType = x.dtype): Tensor =>
+  apply(logSoftmaxOperation, [cast(x, dtype)], { dim: normalizeDim(dim, x.ndim) });
 
 const rmsNormOperation = register({
   name: "rms_norm",
-  infer: ([x]) => (requireFloat(x!), [{ shape: x!.shape, dtype: x!.dtype }, { shape: [...x!.shape.slice(0, -1), 1], dtype: "float32" }]),
+  infer: ([x]) => (
+    requireFloat(x!),
+    [
+      { shape: x!.shape, dtype: x!.dtype },
+      { shape: [...x!.shape.slice(0, -1), 1], dtype: "float32" },
+    ]
+  ),
   // y = x r with r = (mean(x^2) + eps)^(-1/2): dx = r g - x r^3 mean(g x)
   vjp: ({ inputs: [x], outputs: [, r], gradients: [g] }) => {
     const shared = mul(mean(mul(g!, x!), [-1], true), mul(mul(r!, r!), r!));
     return [sub(mul(g!, r!), mul(x!, shared))];
   },
-  lower: ({ inputs: [x], attributes: { eps } }) => ({ kind: "aten", key: "_fused_rms_norm", args: [x!, [x!.shape.at(-1)!], null, Number(eps)] }),
+  lower: ({ inputs: [x], attributes: { eps } }) => ({
+    kind: "aten",
+    key: "_fused_rms_norm",
+    args: [x!, [x!.shape.at(-1)!], null, Number(eps)],
+  }),
   layout: "strict",
 } satisfies Operation);
 
@@ -56,18 +82,33 @@ const rmsNormOperation = register({
  * The result has the dtype of x.
  */
 export function rmsNorm(x: Tensor, weight?: Tensor, eps = 1e-6): Tensor {
-  const normed = applyAll(rmsNormOperation, [cast(x, x.dtype === "float64" ? "float64" : "float32")], { eps })[0]!;
+  const normed = applyAll(rmsNormOperation, [cast(x, x.dtype === "float64" ? "float64" : "float32")], {
+    eps,
+  })[0]!;
   return cast(weight === undefined ? normed : mul(normed, weight), x.dtype);
 }
 
 const layerNormOperation = register({
   name: "layer_norm",
   infer: ([x], { dims }) => {
-    const rows = [...x!.shape.slice(0, x!.shape.length - Number(dims)), ...new Array<number>(Number(dims)).fill(1)];
-    return [{ shape: x!.shape, dtype: x!.dtype }, { shape: rows, dtype: x!.dtype }, { shape: rows, dtype: x!.dtype }];
+    const rows = [
+      ...x!.shape.slice(0, x!.shape.length - Number(dims)),
+      ...new Array<number>(Number(dims)).fill(1),
+    ];
+    return [
+      { shape: x!.shape, dtype: x!.dtype },
+      { shape: rows, dtype: x!.dtype },
+      { shape: rows, dtype: x!.dtype },
+    ];
   },
-  vjp: ({ inputs: [x, weight, bias], outputs: [, m, r], gradients: [g], attributes }) => [...applyAll(layerNormBackward, [g!, x!, m!, r!, weight!, bias!], attributes)],
-  lower: ({ inputs: [x, weight, bias], attributes: { eps, dims } }) => ({ kind: "aten", key: "native_layer_norm", args: [x!, x!.shape.slice(-Number(dims)), weight!, bias!, Number(eps)] }),
+  vjp: ({ inputs: [x, weight, bias], outputs: [, m, r], gradients: [g], attributes }) => [
+    ...applyAll(layerNormBackward, [g!, x!, m!, r!, weight!, bias!], attributes),
+  ],
+  lower: ({ inputs: [x, weight, bias], attributes: { eps, dims } }) => ({
+    kind: "aten",
+    key: "native_layer_norm",
+    args: [x!, x!.shape.slice(-Number(dims)), weight!, bias!, Number(eps)],
+  }),
   layout: "strict",
 } satisfies Operation);
 
@@ -100,4 +141,3 @@ export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
   const chosen = reshape(wide.gather(1, reshape(labels, [labels.numel, 1])), [labels.numel]);
   return sub(wide.logsumexp([1]), chosen);
 }
-

@@ -26,9 +26,13 @@ type Backward = (gradients: readonly (Tensor | undefined)[]) => readonly (Tensor
 const customOperation = register({
   name: "custom_vjp",
   // Inputs are the arguments, then the results that the forward function made of them.
-  infer: (inputs, { arguments: count }) => inputs.slice(Number(count)).map(({ shape, dtype }) => ({ shape, dtype })),
+  infer: (inputs, { arguments: count }) =>
+    inputs.slice(Number(count)).map(({ shape, dtype }) => ({ shape, dtype })),
   vjp: ({ node, gradients }) => (node.payload as Backward)(gradients),
-  lower: ({ inputs, attributes }) => ({ kind: "alias", inputs: inputs.slice(Number(attributes["arguments"])).map((_, i) => Number(attributes["arguments"]) + i) }),
+  lower: ({ inputs, attributes }) => ({
+    kind: "alias",
+    inputs: inputs.slice(Number(attributes["arguments"])).map((_, i) => Number(attributes["arguments"]) + i),
+  }),
 } satisfies Operation);
 
 /**
@@ -46,5 +50,8 @@ export function customVjp<Kept>(
 }
 
 /** Whether an input of a node can carry a gradient: the results that a custom node wraps cannot. */
-export const carriesGradient = (operation: Operation, attributes: Readonly<Record<string, unknown>>, input: number): boolean =>
-  operation !== customOperation || input < Number(attributes["arguments"]);
+export const carriesGradient = (
+  operation: Operation,
+  attributes: Readonly<Record<string, unknown>>,
+  input: number,
+): boolean => operation !== customOperation || input < Number(attributes["arguments"]);
