@@ -9,7 +9,7 @@ import {
   type PaddedTokens,
   type PaddingOptions,
 } from "./padding.js";
-import { ignoredLabel, integerColumn, type TokenisedRow } from "./tokens.js";
+import { ignoredLabel, integerColumn } from "./tokens.js";
 
 /** A batch for a causal language model. All arrays are [rows, length], row by row. */
 export interface LanguageModelingBatch extends PaddedTokens {
@@ -44,14 +44,11 @@ export class DataCollatorForLanguageModeling {
   }
 
   /**
-   * @param rows - at least one.
+   * @param rows - at least one, with the columns of a `TokenisedRow`.
    * @param where - how to name each row in an error.
    * @throws {@link CraftError} for a row without tokens or longer than `maxLength`, and for columns of unequal length.
    */
-  readonly collate = (
-    rows: readonly TokenisedRow[],
-    where: readonly string[] = [],
-  ): LanguageModelingBatch => {
+  readonly collate = (rows: readonly object[], where: readonly string[] = []): LanguageModelingBatch => {
     if (rows.length === 0)
       throw new CraftError({ subject: "rows", reason: "a batch needs at least one row" });
     const names = rows.map((_, i) => where[i] ?? `batch, row ${i}`);
