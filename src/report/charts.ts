@@ -1,0 +1,149 @@
+import { axisX, barY, dot, gridY, line, ruleY, text, type Markish } from "@observablehq/plot";
+import type { Html } from "./html.js";
+import { drawSvg } from "./svg.js";
+import { formatCell } from "./table.js";
+
+export interface Point {
+  readonly x: number;
+  /** A value that is not finite breaks the line. */
+  readonly y: number;
+}
+
+export interface Curves {
+  readonly xLabel: string;
+  readonly yLabel: string;
+  readonly series: readonly { readonly name: string; readonly points: readonly Point[] }[];
+  /** Draw the mean of this many neighbouring points over the faint single ones. Default 1: the points alone. */
+  readonly smooth?: number;
+}
+
+export interface Bars {
+  /** One small chart each, with a scale of its own that starts at 0. */
+  readonly panels: readonly Panel[];
+}
+
+export interface Panel {
+  readonly title: string;
+  readonly values: readonly { readonly name: string; readonly value: number | null }[];
+  readonly better?: "higher" | "lower";
+  /** Digits after the point. Default 2. */
+  readonly digits?: number;
+}
+
+/** The colour of each series, by its place among all names on the page: see `style.ts`. */
+export type Palette = (name: string) => string;
+
+/** Up to this many, each point gets a dot. */
+const fewPoints = 24;
+const dashes = ["none", "7 3", "2 3", "9 3 2 3"];
+const font = { fontSize: "12px", background: "transparent", overflow: "visible" };
+
+/** Lines over a common x axis, each named at its right end and told apart by colour and dashes. */
+export function drawCurves(curves: Curves, palette: Palette): Html {
+  const { xLabel, yLabel, series, smooth = 1 } = curves;
+  const marks: Markish[] = [gridY({ stroke: "var(--grid)", strokeOpacity: 1 })];
+  const ends: { x: number; y: number; name: string; colour: string }[] = [];
+  for (const [at, { name, points }] of series.entries()) {
+    const stroke = palette(name);
+    const faint = { x: "x", y: "y", stroke, strokeWidth: 1, strokeOpacity: 0.3 };
+    if (smooth > 1) marks.push(line([...points], faint));
+    const drawn = movingMean(points, smooth);
+    const strokeDasharray = dashes[at % dashes.length]!;
+    marks.push(line(drawn, { x: "x", y: "y", stroke, strokeWidth: 2, strokeDasharray }));
+    if (drawn.length <= fewPoints) marks.push(dot(drawn, { x: "x", y: "y", fill: stroke, r: 3 }));
+    const last = drawn.findLast(({ y }) => Number.isFinite(y));
+    if (last !== undefined) ends.push({ ...last, name, colour: stroke });
+  }
+  const height = 300;
+  const values = series.flatMap(({ points }) => points.map(({ y }) => y)).filter(Number.isFinite);
+  const top = values.reduce((highest, value) => Math.max(highest, value), 0);
+  for (const { x, y, name, colour } of spread(ends, (top * 16) / height)) {
+    const place = {
+      x: "x",
+      y: "y",
+      text: "name",
+      textAnchor: "start",
+      dx: 8,
+      fill: colour,
+      fontWeight: 600,
+    } as const;
+    marks.push(text([{ x, y, name }], place));
+  }
+  const widest = Math.max(...series.map(({ name }) => name.length), 1);
+  return drawSvg(`Line chart of ${yLabel} over ${xLabel} for ${series.map(({ name }) => name).join(", ")}`, {
+    width: 760,
+    height,
+    marginTop: 30,
+    marginLeft: 60,
+    marginRight: 20 + widest * 8,
+    marginBottom: 40,
+    style: font,
+    x: { label: xLabel, labelArrow: "none", labelAnchor: "center", insetLeft: 2 },
+    y: { label: yLabel, labelArrow: "none", zero: true, nice: true, tickFormat: shortNumber },
+    marks: [...marks, ruleY([0], { stroke: "var(--axis)" })],
+  });
+}
+
+/** The mean of up to `count` neighbours around each point, of the finite ones; fewer at the ends. */
+function movingMean(points: readonly Point[], count: number): Point[] {
+  const [before, after] = [Math.floor((count - 1) / 2), Math.ceil((count - 1) / 2)];
+  return points.map(({ x, y }, at) => {
+    if (!Number.isFinite(y)) return { x, y };
+    const near = points
+      .slice(Math.max(0, at - before), at + after + 1)
+      .filter((point) => Number.isFinite(point.y));
+    return { x, y: near.reduce((sum, point) => sum + point.y, 0) / near.length };
+  });
+}
+
+/** Moves labels apart that would stand on each other, keeping their order. */
+function spread<T extends { y: number }>(labels: readonly T[], distance: number): T[] {
+  const sorted = [...labels].sort((a, b) => a.y - b.y);
+  let below = -Infinity;
+  return sorted.map((label) => {
+    below = Math.max(label.y, below + distance);
+    return { ...label, y: below };
+  });
+}
+
+const shortNumber = (value: number) => String(Number(value.toPrecision(6)));
+
+/** One panel of bars, each with its name below and its value above. */
+export function drawPanel(panel: Panel, palette: Palette): Html {
+  const { title, values, digits = 2 } = panel;
+  const shown = values.map(({ name, value }) => ({
+    name,
+    value: value !== null && Number.isFinite(value) ? value : 0,
+    label: formatCell(value, digits),
+  }));
+  const lowest = Math.min(0, ...shown.map(({ value }) => value));
+  const highest = Math.max(0, ...shown.map(({ value }) => value));
+  const told = shown.map(({ name, label }) => `${name} ${label}`).join(", ");
+  return drawSvg(`Bar chart of ${title}: ${told}`, {
+    width: 200,
+    height: 180,
+    marginTop: 24,
+    marginLeft: 8,
+    marginRight: 8,
+    marginBottom: lowest < 0 ? 44 : 28,
+    style: font,
+    x: { domain: shown.map(({ name }) => name), label: null, padding: 0.35 },
+    y: { axis: null, domain: [lowest, highest > lowest ? highest : 1] },
+    marks: [
+      ...shown.map((bar) => barY([bar], { x: "name", y: "value", fill: palette(bar.name), rx: 2 })),
+      ...shown.map((bar) => {
+        const dy = bar.value < 0 ? 9 : -9;
+        return text([bar], {
+          x: "name",
+          y: "value",
+          text: "label",
+          dy,
+          fill: "currentColor",
+          fontWeight: 600,
+        });
+      }),
+      ruleY([0], { stroke: "var(--axis)" }),
+      axisX({ tickSize: 0, label: null, ...(lowest < 0 && { dy: 16 }) }),
+    ],
+  });
+}
