@@ -13,7 +13,7 @@ export interface Diagnosis {
   readonly attempts: readonly Attempt[];
   readonly environment: Environment;
   readonly disk: { readonly path: string; readonly free_bytes: number };
-  /** The variables that steer this package and are set. */
+  /** The variables that steer this package and are set, without passwords. */
   readonly variables: Readonly<Record<string, string>>;
   /** What keeps the package from working, in words; empty when all is well. */
   readonly problems: readonly string[];
@@ -45,7 +45,9 @@ export async function diagnose(env: NodeJS.ProcessEnv = process.env): Promise<Di
   }
   const variables = Object.fromEntries(
     Object.entries(env).flatMap(([name, value]) =>
-      name.startsWith("CRAFT_") && value !== undefined ? [[name, value]] : [],
+      name.startsWith("CRAFT_") && value !== undefined
+        ? [[name, value.replace(/\/\/[^/@]*@/, "//***@")]]
+        : [],
     ),
   );
   return {

@@ -10,7 +10,7 @@ export interface DownloadOptions {
   /** Hexadecimal; checked over the whole file. */
   readonly sha256?: string;
   readonly onProgress?: (done: number, total: number | undefined) => void;
-  /** How often in a row a transfer may fail without bringing a single byte. Default 5. */
+  /** How often in a row a transfer may fail without bringing a single byte. Default 4. */
   readonly attempts?: number;
   /** Wait before the first repetition, doubled each time, in milliseconds. Default 500. */
   readonly pauseMs?: number;
@@ -24,16 +24,21 @@ export interface DownloadOptions {
  *
  * @throws CraftError when the server refuses, stays unreachable, or sends other bytes than `sha256` says.
  */
-export async function download(url: string, target: string, options: DownloadOptions = {}): Promise<void> {
+export async function download(
+  address: string,
+  target: string,
+  options: DownloadOptions = {},
+): Promise<void> {
+  const { url, headers } = splitCredentials(address);
   await mkdir(dirname(target), { recursive: true });
   const resumed = (await sizeOf(target)) > 0;
-  await transfer(url, target, options);
+  await transfer(url, headers, target, options);
   if (options.sha256 === undefined) return;
   let digest = await sha256Of(target);
   if (digest !== options.sha256 && resumed) {
     // The beginning may have been left by another file of that name; that is no fault of the server's.
     await rm(target, { force: true });
-    await transfer(url, target, options);
+    await transfer(url, headers, target, options);
     digest = await sha256Of(target);
   }
   if (digest !== options.sha256) {
@@ -47,18 +52,39 @@ export async function download(url: string, target: string, options: DownloadOpt
   }
 }
 
-async function transfer(url: string, target: string, options: DownloadOptions): Promise<void> {
-  const { attempts = 5, pauseMs = 500 } = options;
+/**
+ * Takes a user name and password out of an address, so that they appear in no message and no file, and makes the
+ * header of them that servers ask for.
+ */
+export function splitCredentials(address: string): {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+} {
+  const url = new URL(address);
+  if (url.username === "" && url.password === "") return { url: address, headers: {} };
+  const words = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  url.username = "";
+  url.password = "";
+  return { url: url.href, headers: { authorization: `Basic ${Buffer.from(words).toString("base64")}` } };
+}
+
+async function transfer(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  target: string,
+  options: DownloadOptions,
+): Promise<void> {
+  const { attempts = 4, pauseMs = 500 } = options;
   let failures = 0;
   for (;;) {
     const before = await sizeOf(target);
     let trouble: string;
     try {
-      const outcome = await fetchRest(url, target, before, options);
+      const outcome = await fetchRest(url, headers, target, before, options);
       if (outcome === "complete") return;
       trouble = outcome;
     } catch (cause) {
-      if (cause instanceof CraftError || isDiskError(cause)) throw cause;
+      if (!isNetworkError(cause)) throw cause;
       trouble = describeNetworkError(cause);
     }
     failures = (await sizeOf(target)) > before ? 1 : failures + 1;
@@ -78,17 +104,18 @@ async function transfer(url: string, target: string, options: DownloadOptions): 
 /** Asks for the bytes from `have` on and appends them. Returns "complete", or in words what went wrong. */
 async function fetchRest(
   url: string,
+  headers: Readonly<Record<string, string>>,
   target: string,
   have: number,
   options: DownloadOptions,
 ): Promise<string> {
   const abort = new AbortController();
   const silence = options.silenceMs ?? 60_000;
-  const giveUp = (): void => abort.abort(new Error(`the server was silent for ${silence / 1000} s`));
+  const giveUp = (): void => abort.abort(new Silence(`the server was silent for ${silence / 1000} s`));
   let timer = setTimeout(giveUp, silence);
   try {
     const response = await fetch(url, {
-      headers: have > 0 ? { range: `bytes=${have}-` } : {},
+      headers: have > 0 ? { ...headers, range: `bytes=${have}-` } : headers,
       signal: abort.signal,
     });
     if (response.status === 416) {
@@ -167,12 +194,14 @@ export async function sha256Of(file: string): Promise<string> {
   return hash.digest("hex");
 }
 
-// Failures of the network carry a code as well; only those of the disk are worth stopping for.
-function isDiskError(error: unknown): boolean {
-  return isSystemError(error) && ["open", "write", "fsync", "mkdir", "unlink"].includes(error.syscall ?? "");
+class Silence extends Error {}
+
+/** Whether trying again can help: not with a full disk, nor with a mistake of ours. `fetch` wraps what sockets say. */
+function isNetworkError(error: unknown): error is Error {
+  if (error instanceof Silence || (error instanceof TypeError && error.cause !== undefined)) return true;
+  return isSystemError(error) && !["open", "write", "fsync", "mkdir", "unlink"].includes(error.syscall ?? "");
 }
 
-function describeNetworkError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+function describeNetworkError(error: Error): string {
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }

@@ -10,7 +10,7 @@ import { checkSpace, diskError, freeBytesOf, WANTED_BYTES } from "./install_spac
 import type { InstallProgress } from "./install_progress.js";
 import { openSource, type InstallSource, type SourceOptions } from "./install_source.js";
 import type { LibtorchLocation } from "./search.js";
-import { rememberVerified } from "./verified.js";
+import { rememberVerified, wasVerified } from "./verified.js";
 import { verifyLibtorch, type Verification } from "./verify.js";
 import { DEFAULT_VERSION, versionProblem } from "./versions.js";
 import { isSystemError } from "./wheel.js";
@@ -42,7 +42,7 @@ const services: InstallServices = {
 
 /**
  * Installs libtorch into the cache and returns where it lies. An installation of the same version that is
- * there and whole is kept, unless `from` names another source.
+ * there and works is kept, unless `from` names another source.
  *
  * Libraries are unpacked beside their final place, checked against the hashes that their wheel promises, tried in a
  * child process, and then renamed into place: a folder of the final name is always whole. What an
@@ -67,7 +67,11 @@ export async function installLibtorch(
     onProgress({ stage: "wait", message: "another process is installing libtorch; waiting for it" });
   return withInstallLock(cache, wait, async () => {
     const present = inspectInstalled(finalFolder(cache, version));
-    if (from === undefined && typeof present !== "string") return located(present, "was there already");
+    const keep = from === undefined && typeof present !== "string";
+    if (keep && (wasVerified(present.libDir, cache) || (await verify(present.libDir)).ok)) {
+      rememberVerified(present.libDir, cache);
+      return located(present, "was there already");
+    }
     await removeLeftovers(cache);
     if (from === undefined) await checkSpace(cache, WANTED_BYTES, freeBytes);
 
@@ -96,12 +100,14 @@ export async function installLibtorch(
       await moveIntoPlace(join(staging, "new"), final, join(staging, "old"));
       const installed = inspectInstalled(final);
       if (typeof installed === "string") throw broken(final, installed);
+      source.close();
       await source.discard();
       rememberVerified(installed.libDir, cache);
       return located(installed, `installed from ${source.name}`);
     } catch (error) {
       if (isSystemError(error)) throw diskError(cache, error);
       // A download that turned out useless must not be taken up again.
+      source?.close();
       await source?.discard();
       throw error;
     } finally {

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { copyFile, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { CraftError } from "../errors.js";
-import { download, sha256Of } from "./download.js";
+import { download, sha256Of, splitCredentials } from "./download.js";
 import { inspectFolder, type ManifestFile } from "./inspect.js";
 import type { InstallProgress } from "./install_progress.js";
 import { isWantedLibrary } from "./library_files.js";
@@ -100,7 +100,7 @@ async function fetchWheel(
       onProgress({ stage: "download", message, done, ...(total === undefined ? {} : { total }) }),
   });
   try {
-    const source = await openWheelSource(`${file}.part`, url);
+    const source = await openWheelSource(`${file}.part`, splitCredentials(url).url);
     return { ...source, discard: () => rm(`${file}.part`, { force: true }) };
   } catch (error) {
     // It arrived whole and is of no use: keeping it would only fail again.
