@@ -1,6 +1,7 @@
 /** @file Operations that act on each element alone. Gradient rules stand under the derivative they apply. */
 import type { OperatorKey } from "../../torch/dispatcher.js";
 import { dtypeCode, isFloating, type DType } from "../../torch/dtype.js";
+import { constantValue } from "../leaf.js";
 import { apply, requireFloat, type Operation } from "../operation.js";
 import type { Tensor, TensorType } from "../tensor.js";
 import { asTensor, broadcastShapes, resultType, type Operand } from "./broadcast.js";
@@ -16,7 +17,7 @@ const register = <T extends Operation>(operation: T): T => {
 };
 
 function unary(
-  name: OperatorKey & string,
+  name: OperatorKey,
   rule: UnaryRule | "zero",
   options: { inPlace?: OperatorKey; dtypes?: "float" | "any"; result?: DType } = {},
 ): (x: Tensor) => Tensor {
@@ -128,7 +129,7 @@ interface BinaryOptions {
 type BinaryRule = (g: Tensor, a: Tensor, b: Tensor, y: Tensor) => readonly [Tensor, Tensor];
 
 function binaryOperation(
-  key: OperatorKey & string,
+  key: OperatorKey,
   rule: BinaryRule | "zero" | "none",
   options: BinaryOptions = {},
 ): Operation {
@@ -152,14 +153,20 @@ function binaryOperation(
 
 const binaries = {
   mul: binaryOperation("mul.Tensor", (g, a, b) => [mul(g, b), mul(g, a)], { inPlace: "mul_.Tensor" }),
-  div: binaryOperation("div.Tensor", (g, a, b) => [div(g, b), neg(div(mul(g, a), mul(b, b)))], {
+  div: binaryOperation("div.Tensor", (g, _a, b, y) => [div(g, b), neg(div(mul(g, y), b))], {
     inPlace: "div_.Tensor",
     integerResult: "float32",
   }),
-  pow: binaryOperation("pow.Tensor_Tensor", (g, a, b, y) => [
-    mul(g, mul(b, pow(a, sub(b, 1)))),
-    mul(g, mul(y, log(a))),
-  ]),
+  // At 0 the factors are 0 times infinity: x^0 has no slope in x, and 0^b has none in b.
+  pow: binaryOperation("pow.Tensor_Tensor", (g, a, b, y) => {
+    const slope = mul(b, pow(a, sub(b, 1)));
+    const exponent = constantValue(b);
+    const mayBeZero = exponent === undefined || Array.from(exponent.data, Number).includes(0);
+    return [
+      mul(g, mayBeZero ? where(eq(b, 0), 0, slope) : slope),
+      mul(g, where(logicalAnd(eq(a, 0), ge(b, 0)), 0, mul(y, log(a)))),
+    ];
+  }),
   maximum: binaryOperation("maximum", (g, a, b) => extremumRule(g, a, b, ge(a, b), eq(a, b))),
   minimum: binaryOperation("minimum", (g, a, b) => extremumRule(g, a, b, le(a, b), eq(a, b))),
   atan2: binaryOperation("atan2", (g, a, b) => {
@@ -239,7 +246,7 @@ export const add = (a: Operand, b: Operand, alpha = 1): Tensor => sum(a, b, alph
 export const sub = (a: Operand, b: Operand): Tensor => sum(a, b, -1);
 /** a b. d = b da + a db */
 export const mul = (a: Operand, b: Operand): Tensor => binary("mul", a, b);
-/** a / b; integers give float32. d = da / b - a db / b^2 */
+/** a / b; integers give float32. d = da / b - y db / b */
 export const div = (a: Operand, b: Operand): Tensor => binary("div", a, b);
 /** a^b. d = b a^(b-1) da + y log(a) db */
 export const pow = (a: Operand, b: Operand): Tensor => {
@@ -317,19 +324,23 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
 /** x with `value` where the mask is true. */
 export const maskedFill = (x: Tensor, mask: Tensor, value: number): Tensor => where(mask, value, x);
 
-/** x kept inside [min, max]; the gradient is 0 outside. */
+/** x kept inside [min, max]; the gradient is 0 outside. NaN stays NaN. */
 export function clamp(x: Tensor, min?: number, max?: number): Tensor {
   let result = x;
-  if (min !== undefined) result = where(ge(x, min), result, min);
-  if (max !== undefined) result = where(le(x, max), result, max);
+  if (min !== undefined) result = where(lt(result, min), min, result);
+  if (max !== undefined) result = where(gt(result, max), max, result);
   return result;
 }
 
+// minimum and maximum share the gradient at 0, which gives both functions below their slope of 1/2 there.
 /** log(sigmoid(x)) = min(x, 0) - log1p(e^-|x|). */
-export const logSigmoid = (x: Tensor): Tensor => sub(neg(relu(neg(x))), log1p(exp(neg(abs(x)))));
+export const logSigmoid = (x: Tensor): Tensor => sub(minimum(x, 0), log1p(exp(neg(abs(x)))));
 
-/** log(1 + e^x). */
-export const softplus = (x: Tensor): Tensor => add(relu(x), log1p(exp(neg(abs(x)))));
+/** log(1 + e^x) = max(x, 0) + log1p(e^-|x|). */
+export const softplus = (x: Tensor): Tensor => add(maximum(x, 0), log1p(exp(neg(abs(x)))));
 
 /** a + w (b - a). */
 export const lerp = (a: Tensor, b: Tensor, weight: Operand): Tensor => add(a, mul(sub(b, a), weight));
+
+/** Gradient of {@link silu} at x, for gradient rules of functions that contain it. */
+export const siluBackward = (g: Tensor, x: Tensor): Tensor => binary("silu_backward", g, x);

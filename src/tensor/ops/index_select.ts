@@ -1,7 +1,8 @@
 /** @file Operations that take or put elements by index. Indices are int64. */
 import { apply, requireDType, type Operation } from "../operation.js";
 import { zeros } from "../leaf.js";
-import { normalizeDim, sameShape, type Tensor } from "../tensor.js";
+import { normalizeDim, sameShape, type Tensor, type TensorType } from "../tensor.js";
+import { cast } from "./elementwise.js";
 
 export const operations: Record<string, Operation> = {};
 
@@ -9,6 +10,12 @@ const register = <T extends Operation>(operation: T): T => {
   operations[operation.name] = operation;
   return operation;
 };
+
+/** Refuses an index that is longer than the input outside the dimension that it picks from. */
+function requireInside(index: TensorType, x: TensorType, dim: number): void {
+  if (index.shape.length !== x.shape.length || index.shape.some((n, i) => i !== dim && n > x.shape[i]!))
+    throw new TypeError(`index must have the input's dimensions and no larger sizes, ${dim} aside`);
+}
 
 const embeddingOperation = register({
   name: "embedding",
@@ -46,10 +53,9 @@ export const embedding = (weight: Tensor, ids: Tensor): Tensor => apply(embeddin
 
 const gatherOperation = register({
   name: "gather",
-  infer: ([x, index]) => {
+  infer: ([x, index], { dim }) => {
     requireDType(index!, ["int64"], "index");
-    if (index!.shape.length !== x!.shape.length)
-      throw new TypeError("index needs as many dimensions as the input");
+    requireInside(index!, x!, Number(dim));
     return [{ shape: index!.shape, dtype: x!.dtype }];
   },
   vjp: ({ inputs: [x, index], gradients: [g], attributes }) => [
@@ -69,8 +75,10 @@ export const gather = (x: Tensor, dim: number, index: Tensor): Tensor =>
 
 const scatterAddOperation = register({
   name: "scatter_add",
-  infer: ([x, index, source]) => {
+  infer: ([x, index, source], { dim }) => {
     requireDType(index!, ["int64"], "index");
+    requireInside(index!, x!, Number(dim));
+    if (!sameShape(index!.shape, source!.shape)) throw new TypeError("index and source differ in shape");
     if (source!.dtype !== x!.dtype) throw new TypeError(`source must be ${x!.dtype}, got ${source!.dtype}`);
     return [{ shape: x!.shape, dtype: x!.dtype }];
   },
@@ -102,7 +110,7 @@ const indexSelectOperation = register({
     const dim = Number(attributes["dim"]);
     if (dim === 0 && x!.ndim === 2) return [apply(embeddingBackward, [g!, index!], { rows: x!.shape[0] })];
     const wide = index!.reshape(x!.shape.map((_, i) => (i === dim ? -1 : 1))).expand(g!.shape);
-    return [scatterAdd(zeros(x!.shape, g!.dtype), dim, wide, g!)];
+    return [scatterAdd(zeros(x!.shape, g!.dtype), dim, cast(wide, "int64"), g!)];
   },
   lower: ({ inputs: [x, index], attributes }) => ({
     kind: "aten",

@@ -68,7 +68,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   }
   const inner = a.shape.at(-1)!;
   if (b.ndim === 2) {
-    const y = mm(reshape(a, [a.numel / inner, inner]), b);
+    const y = mm(reshape(a, [numel(a.shape.slice(0, -1)), inner]), b);
     return reshape(y, [...a.shape.slice(0, -1), b.shape[1]!]);
   }
   const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2));

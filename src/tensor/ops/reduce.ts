@@ -1,7 +1,15 @@
 /** @file Operations that fold dimensions away. `dims` left out means all of them. */
 import { isFloating } from "../../torch/dtype.js";
 import { apply, applyAll, requireFloat, type Operation } from "../operation.js";
-import { normalizeDim, numel, sameShape, type Shape, type Tensor, type TensorType } from "../tensor.js";
+import {
+  normalizeDim,
+  numel,
+  sameShape,
+  typeName,
+  type Shape,
+  type Tensor,
+  type TensorType,
+} from "../tensor.js";
 import { add, cast, div, eq, exp, mul, sqrt, sub } from "./elementwise.js";
 import { expand, reshape, flip } from "./shape.js";
 import { zeros } from "../leaf.js";
@@ -17,10 +25,19 @@ const numbers = (value: unknown): readonly number[] => value as readonly number[
 
 type Dims = number | readonly number[];
 
-const resolve = (x: Tensor, dims: Dims | undefined): readonly number[] =>
-  dims === undefined
-    ? x.shape.map((_, i) => i)
-    : (typeof dims === "number" ? [dims] : dims).map((d) => normalizeDim(d, x.ndim));
+function resolve(x: Tensor, dims: Dims | undefined): readonly number[] {
+  if (dims === undefined) return x.shape.map((_, i) => i);
+  const list = (typeof dims === "number" ? [dims] : dims).map((d) => normalizeDim(d, x.ndim));
+  if (x.ndim === 0) return [];
+  if (list.length === 0) throw new TypeError("dims = []: leave dims out to reduce over all dimensions");
+  if (new Set(list).size !== list.length)
+    throw new TypeError(`dims = [${list.join(", ")}]: one occurs twice`);
+  return list;
+}
+
+/** Half precision as float32: sums of squares would lose or overflow in it. */
+const widen = (x: Tensor): Tensor =>
+  x.dtype === "float16" || x.dtype === "bfloat16" ? cast(x, "float32") : x;
 
 const reducedShape = (shape: Shape, dims: readonly number[], keepdim: boolean): Shape =>
   keepdim ? shape.map((n, i) => (dims.includes(i) ? 1 : n)) : shape.filter((_, i) => !dims.includes(i));
@@ -31,24 +48,27 @@ const restore = (g: Tensor, x: TensorType, dims: readonly number[]): Tensor =>
 
 const reduction = (
   name: string,
-  key: "sum.dim_IntList" | "amax" | "amin" | "logsumexp" | "any.dims" | "all.dims",
+  key: "sum.dim_IntList" | "mean.dim" | "amax" | "amin" | "logsumexp" | "any.dims" | "all.dims",
   vjp: Operation["vjp"],
   result?: "bool",
 ): Operation =>
   register({
     name,
-    infer: ([x], { dims, keepdim }) => [
-      {
-        shape: reducedShape(x!.shape, numbers(dims), keepdim === true),
-        dtype: result ?? (name === "sum" && !isFloating(x!.dtype) ? "int64" : x!.dtype),
-      },
-    ],
+    infer: ([x], { dims, keepdim }) => {
+      if (name === "logsumexp" || name === "mean") requireFloat(x!);
+      return [
+        {
+          shape: reducedShape(x!.shape, numbers(dims), keepdim === true),
+          dtype: result ?? (name === "sum" && !isFloating(x!.dtype) ? "int64" : x!.dtype),
+        },
+      ];
+    },
     vjp,
     lower: ({ inputs: [x], attributes: { dims, keepdim } }) => ({
       kind: "aten",
       key,
       args:
-        key === "sum.dim_IntList"
+        key === "sum.dim_IntList" || key === "mean.dim"
           ? [x!, numbers(dims), keepdim === true, null]
           : [x!, numbers(dims), keepdim === true],
     }),
@@ -59,6 +79,14 @@ const reduction = (
 const sumOperation = reduction("sum", "sum.dim_IntList", ({ inputs: [x], gradients: [g], attributes }) => [
   expand(restore(g!, x!, numbers(attributes["dims"])), x!.shape),
 ]);
+
+const sizeOf = (x: TensorType, dims: readonly number[]): number => numel(dims.map((d) => x.shape[d]!));
+
+// d mean = sum of dx / n
+const meanOperation = reduction("mean", "mean.dim", ({ inputs: [x], gradients: [g], attributes }) => {
+  const dims = numbers(attributes["dims"]);
+  return [expand(restore(div(g!, sizeOf(x!, dims)), x!, dims), x!.shape)];
+});
 
 // The gradient goes to the extreme elements, in equal parts where several tie.
 const extremumRule: Operation["vjp"] = ({ inputs: [x], outputs: [y], gradients: [g], attributes }) => {
@@ -86,21 +114,20 @@ const reduce = (operation: Operation, x: Tensor, dims: Dims | undefined, keepdim
 
 /** Sum; integers and bool give int64. */
 export function sum(x: Tensor, dims?: Dims, keepdim = false): Tensor {
-  return resolve(x, dims).length === 0 ? x : reduce(sumOperation, x, dims, keepdim);
+  if (resolve(x, dims).length === 0) return cast(x, isFloating(x.dtype) ? x.dtype : "int64");
+  return reduce(sumOperation, x, dims, keepdim);
 }
 
 /** Arithmetic mean. */
-export function mean(x: Tensor, dims?: Dims, keepdim = false): Tensor {
-  requireFloat(x);
-  const count = numel(resolve(x, dims).map((d) => x.shape[d]!));
-  return mul(sum(x, dims, keepdim), 1 / count);
-}
+export const mean = (x: Tensor, dims?: Dims, keepdim = false): Tensor =>
+  reduce(meanOperation, x, dims, keepdim);
 
-/** Variance; `correction` 1 divides by n - 1 (Bessel), 0 by n. */
+/** Variance, computed in float32 or wider; `correction` 1 divides by n - 1 (Bessel), 0 by n. */
 export function variance(x: Tensor, dims?: Dims, keepdim = false, correction = 1): Tensor {
-  const centred = sub(x, mean(x, resolve(x, dims), true));
-  const count = numel(resolve(x, dims).map((d) => x.shape[d]!));
-  return mul(sum(mul(centred, centred), dims, keepdim), 1 / Math.max(0, count - correction));
+  const wide = widen(x);
+  const centred = sub(wide, mean(wide, dims, true));
+  const count = sizeOf(x, resolve(x, dims));
+  return cast(div(sum(mul(centred, centred), dims, keepdim), Math.max(0, count - correction)), x.dtype);
 }
 
 /** Largest element; ties share the gradient. */
@@ -112,12 +139,15 @@ export const amin = (x: Tensor, dims?: Dims, keepdim = false): Tensor =>
 /** log(sum(e^x)), without overflow. */
 export const logsumexp = (x: Tensor, dims?: Dims, keepdim = false): Tensor =>
   reduce(logsumexpOperation, x, dims, keepdim);
-/** Whether any element is true. */
+// ATen answers in uint8 where it is asked in uint8.
+const truth = (x: Tensor): Tensor => (x.dtype === "uint8" ? cast(x, "bool") : x);
+
+/** Whether any element is true, as bool. */
 export const any = (x: Tensor, dims?: Dims, keepdim = false): Tensor =>
-  reduce(anyOperation, x, dims, keepdim);
-/** Whether all elements are true. */
+  reduce(anyOperation, truth(x), dims, keepdim);
+/** Whether all elements are true, as bool. */
 export const all = (x: Tensor, dims?: Dims, keepdim = false): Tensor =>
-  reduce(allOperation, x, dims, keepdim);
+  reduce(allOperation, truth(x), dims, keepdim);
 
 const argOperation = (key: "argmax" | "argmin"): Operation =>
   register({
@@ -217,10 +247,11 @@ export function sort(x: Tensor, dim = -1, descending = false): { values: Tensor;
   return { values: values!, indices: indices! };
 }
 
-/** Euclidean norm over dimensions: sqrt(sum(x^2)). */
+/** Euclidean norm over dimensions, computed in float32 or wider: sqrt(sum(x^2)). */
 export const norm = (x: Tensor, dims?: Dims, keepdim = false): Tensor => {
-  const total = sum(mul(x, x), dims, keepdim);
-  return safeSqrt(total);
+  requireFloat(x);
+  const wide = widen(x);
+  return cast(safeSqrt(sum(mul(wide, wide), dims, keepdim)), x.dtype);
 };
 
 // sqrt has an infinite slope at 0; the norm's gradient there is taken as 0, as in PyTorch.
@@ -233,6 +264,8 @@ const safeSqrt = (x: Tensor): Tensor => {
 export function sumTo(g: Tensor, shape: Shape): Tensor {
   if (sameShape(g.shape, shape)) return g;
   const lead = g.ndim - shape.length;
+  if (lead < 0 || shape.some((n, i) => n !== 1 && n !== g.shape[lead + i]))
+    throw new TypeError(`a gradient of ${typeName(g)} does not fit a tensor of shape [${shape.join(", ")}]`);
   const dims = g.shape
     .map((_, i) => i)
     .filter((i) => i < lead || (shape[i - lead] === 1 && g.shape[i] !== 1));

@@ -1,7 +1,8 @@
 /** @file Operations that rearrange elements. Most are views: another layout of the same memory. */
-import { promoteTypes } from "../../torch/dtype.js";
+import { dtypeCode, promoteTypes, type DType } from "../../torch/dtype.js";
 import { apply, type Layout, type Operation } from "../operation.js";
-import { normalizeDim, numel, sameShape, Tensor, type Shape } from "../tensor.js";
+import { normalizeDim, numel, sameShape, typeName, type Shape, type Tensor } from "../tensor.js";
+import { contiguousLayout } from "../layout.js";
 import { zeros } from "../leaf.js";
 
 export const operations: Record<string, Operation> = {};
@@ -16,9 +17,10 @@ const numbers = (value: unknown): readonly number[] => value as readonly number[
 const reshapeOperation = register({
   name: "reshape",
   infer: ([x], { shape }) => {
-    if (numel(numbers(shape)) !== numel(x!.shape))
-      throw new TypeError(`has ${numel(x!.shape)} elements, not those of [${numbers(shape).join(", ")}]`);
-    return [{ shape: numbers(shape), dtype: x!.dtype }];
+    const target = numbers(shape);
+    if (numel(target) !== numel(x!.shape) || target.some((n) => !Number.isInteger(n) || n < 0))
+      throw new TypeError(`has ${numel(x!.shape)} elements, not those of [${target.join(", ")}]`);
+    return [{ shape: target, dtype: x!.dtype }];
   },
   vjp: ({ inputs: [x], gradients: [g] }) => [reshape(g!, x!.shape)],
   lower: ({ attributes }) => ({
@@ -29,6 +31,7 @@ const reshapeOperation = register({
 
 /** The strides that show the same elements in another shape, if there are any: dimensions that lie dense may merge and split. */
 function reshapeLayout(input: Layout, shape: Shape): Layout | undefined {
+  if (shape.includes(0)) return { ...contiguousLayout(shape), offset: input.offset };
   const dims = input.sizes
     .map((size, i) => ({ size, stride: input.strides[i]! }))
     .filter(({ size }) => size !== 1);
@@ -61,7 +64,10 @@ function reshapeLayout(input: Layout, shape: Shape): Layout | undefined {
 
 /** The same elements in another shape; one size may be -1 and is worked out. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
-  const known = shape.reduce((a, b) => (b === -1 ? a : a * b), 1);
+  const known = numel(shape.filter((n) => n !== -1));
+  const free = shape.length - shape.filter((n) => n !== -1).length;
+  if (free > 1 || (free === 1 && x.numel % known !== 0))
+    throw new TypeError(`reshape(${typeName(x)}): does not fit [${shape.join(", ")}]`);
   const resolved = shape.map((n) => (n === -1 ? x.numel / known : n));
   return sameShape(resolved, x.shape) ? x : apply(reshapeOperation, [x], { shape: resolved });
 }
@@ -182,22 +188,35 @@ const sliceBackward = register({
 
 /** Elements `start` to `end` (without) of a dimension, every `step`-th; negative bounds count from the end. */
 export function slice(x: Tensor, dim: number, start = 0, end = Infinity, step = 1): Tensor {
-  const d = normalizeDim(dim, x.ndim);
+  const d = requireDim(x, dim);
+  if (!Number.isInteger(step) || step < 1)
+    throw new RangeError(`step = ${step}: must be a positive integer.`);
   const size = x.shape[d]!;
   const bound = (n: number): number => Math.min(size, Math.max(0, n < 0 ? n + size : n));
-  const attributes = { dim: d, start: bound(start), end: bound(end), step };
+  const from = bound(start);
+  const attributes = { dim: d, start: from, end: Math.max(from, bound(end)), step };
   return attributes.start === 0 && attributes.end === size && step === 1
     ? x
     : apply(sliceOperation, [x], attributes);
 }
 
-/** `length` elements of a dimension from `start`. */
-export const narrow = (x: Tensor, dim: number, start: number, length: number): Tensor =>
-  slice(x, dim, start, start + length);
+/** `length` elements of a dimension from `start`, all of which must be there. */
+export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
+  const size = x.shape[requireDim(x, dim)]!;
+  if (start < 0 || length < 0 || start + length > size)
+    throw new RangeError(`start = ${start}, length = ${length}: dimension ${dim} has ${size} elements.`);
+  return slice(x, dim, start, start + length);
+}
+
+/** Refuses tensors without dimensions, which {@link normalizeDim} lets pass. */
+function requireDim(x: Tensor, dim: number): number {
+  if (x.ndim === 0) throw new RangeError(`dim = ${dim}: the tensor has no dimensions.`);
+  return normalizeDim(dim, x.ndim);
+}
 
 /** One element of a dimension, without that dimension. */
 export function select(x: Tensor, dim: number, index: number): Tensor {
-  const d = normalizeDim(dim, x.ndim);
+  const d = requireDim(x, dim);
   const size = x.shape[d]!;
   const at = index < 0 ? index + size : index;
   if (at < 0 || at >= size) throw new RangeError(`index = ${index}: dimension ${d} has ${size} elements.`);
@@ -207,9 +226,9 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
   );
 }
 
-/** Adds a dimension of size 1. */
+/** Adds a dimension of size 1, which then has the number `dim`. */
 export function unsqueeze(x: Tensor, dim: number): Tensor {
-  const d = dim < 0 ? dim + x.ndim + 1 : dim;
+  const d = normalizeDim(dim, x.ndim + 1);
   return reshape(x, [...x.shape.slice(0, d), 1, ...x.shape.slice(d)]);
 }
 
@@ -225,12 +244,17 @@ export function squeeze(x: Tensor, dim?: number): Tensor {
 /** Merges the dimensions from `start` to `end` (with). */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
   const [a, b] = [normalizeDim(start, x.ndim), normalizeDim(end, x.ndim)];
+  if (a > b)
+    throw new RangeError(`start = ${start}, end = ${end}: the first dimension comes after the last.`);
   return reshape(x, [...x.shape.slice(0, a), numel(x.shape.slice(a, b + 1)), ...x.shape.slice(b + 1)]);
 }
 
-/** Pieces of the given sizes along a dimension. */
+/** Pieces of the given sizes along a dimension, or of one size with a shorter one at the end. */
 export function split(x: Tensor, sizes: number | readonly number[], dim = 0): Tensor[] {
-  const total = x.size(dim);
+  const total = x.shape[requireDim(x, dim)]!;
+  const sum = typeof sizes === "number" ? total : sizes.reduce((a, b) => a + b, 0);
+  if (sum !== total || (typeof sizes === "number" && !(sizes > 0)))
+    throw new RangeError(`sizes = ${JSON.stringify(sizes)}: dimension ${dim} has ${total} elements.`);
   const list =
     typeof sizes === "number"
       ? Array.from({ length: Math.ceil(total / sizes) }, (_, i) => Math.min(sizes, total - i * sizes))
@@ -246,6 +270,8 @@ const catOperation = register({
   name: "cat",
   infer: (inputs, { dim }) => {
     const first = inputs[0]!;
+    if (first.shape.length === 0)
+      throw new TypeError("tensors without dimensions cannot be joined; use stack");
     for (const { shape } of inputs) {
       if (shape.length !== first.shape.length || shape.some((n, i) => i !== dim && n !== first.shape[i]))
         throw new TypeError(`shapes differ outside dimension ${String(dim)}`);
@@ -325,6 +351,8 @@ export const triu = (x: Tensor, diagonal = 0): Tensor => apply(triuOperation, [x
 
 /** Repeats the whole tensor `counts[i]` times along dimension i. */
 export function repeat(x: Tensor, counts: readonly number[]): Tensor {
+  if (counts.length < x.ndim)
+    throw new TypeError(`repeat(${typeName(x)}): counts [${counts.join(", ")}] must name each dimension`);
   const shape = [...new Array<number>(Math.max(0, counts.length - x.ndim)).fill(1), ...x.shape];
   const wide = expand(
     reshape(
@@ -341,7 +369,9 @@ export function repeat(x: Tensor, counts: readonly number[]): Tensor {
 
 /** Puts `before` and `after` elements of zero around a dimension. */
 export function pad(x: Tensor, dim: number, before: number, after: number): Tensor {
-  const d = normalizeDim(dim, x.ndim);
+  const d = requireDim(x, dim);
+  if (before < 0 || after < 0)
+    throw new RangeError(`before = ${before}, after = ${after}: must not be negative; use slice to cut.`);
   const block = (size: number): Tensor[] =>
     size === 0
       ? []
@@ -356,10 +386,15 @@ export function pad(x: Tensor, dim: number, before: number, after: number): Tens
 
 const contiguousOperation = register({
   name: "contiguous",
-  infer: ([x]) => [{ shape: x!.shape, dtype: x!.dtype }],
-  vjp: ({ gradients: [g] }) => [g],
-  lower: ({ inputs: [x] }) => ({ kind: "aten", key: "clone", args: [x!, 0] }),
+  infer: ([x], { dtype }) => [{ shape: x!.shape, dtype: dtype as DType }],
+  vjp: ({ inputs: [x], gradients: [g] }) => [g!.to(x!.dtype)],
+  lower: ({ inputs: [x], attributes: { dtype } }) => ({
+    kind: "aten",
+    key: "_to_copy",
+    args: [x!, dtypeCode(dtype as DType), null, null, null, false, 0],
+  }),
 } satisfies Operation);
 
-/** A copy whose elements lie in row-major order. */
-export const contiguous = (x: Tensor): Tensor => apply(contiguousOperation, [x]);
+/** A copy whose elements lie in row-major order, converted to `dtype` on the way if given. */
+export const contiguous = (x: Tensor, dtype: DType = x.dtype): Tensor =>
+  apply(contiguousOperation, [x], { dtype });

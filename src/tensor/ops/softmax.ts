@@ -1,8 +1,8 @@
 /** @file Softmax and normalisations. */
 import { dtypeCode, type DType } from "../../torch/dtype.js";
 import { apply, applyAll, requireFloat, type Operation } from "../operation.js";
-import { normalizeDim, type Tensor } from "../tensor.js";
-import { cast, mul, rsqrt, sub } from "./elementwise.js";
+import { normalizeDim, sameShape, type Tensor } from "../tensor.js";
+import { add, cast, maximum, mul, neg, rsqrt, sub } from "./elementwise.js";
 import { mean, sum } from "./reduce.js";
 import { reshape } from "./shape.js";
 
@@ -61,13 +61,17 @@ const rmsNormOperation = register({
     requireFloat(x!),
     [
       { shape: x!.shape, dtype: x!.dtype },
-      { shape: [...x!.shape.slice(0, -1), 1], dtype: "float32" },
+      { shape: [...x!.shape.slice(0, -1), 1], dtype: x!.dtype },
     ]
   ),
-  // y = x r with r = (mean(x^2) + eps)^(-1/2): dx = r g - x r^3 mean(g x)
-  vjp: ({ inputs: [x], outputs: [, r], gradients: [g] }) => {
-    const shared = mul(mean(mul(g!, x!), [-1], true), mul(mul(r!, r!), r!));
-    return [sub(mul(g!, r!), mul(x!, shared))];
+  // y = x r with r = (mean(x^2) + eps)^(-1/2): dx = r g - x r^3 mean(g x), and -x r^3 h / n for a gradient h of r
+  vjp: ({ inputs: [x], outputs: [, r], gradients: [g, h] }) => {
+    const cube = mul(mul(r!, r!), r!);
+    const ofRoot = h === undefined ? undefined : mul(h, 1 / x!.shape.at(-1)!);
+    const ofResult = g === undefined ? undefined : mean(mul(g, x!), [-1], true);
+    const both = ofRoot === undefined ? ofResult! : ofResult === undefined ? ofRoot : add(ofResult, ofRoot);
+    const pull = mul(x!, mul(both, cube));
+    return [g === undefined ? neg(pull) : sub(mul(g, r!), pull)];
   },
   lower: ({ inputs: [x], attributes: { eps } }) => ({
     kind: "aten",
@@ -90,15 +94,24 @@ export function rmsNorm(x: Tensor, weight?: Tensor, eps = 1e-6): Tensor {
 
 const layerNormOperation = register({
   name: "layer_norm",
-  infer: ([x], { dims }) => {
+  infer: ([x, weight, bias], { dims }) => {
+    requireFloat(x!);
+    const expected = x!.shape.slice(x!.shape.length - Number(dims));
+    for (const part of [weight!, bias!]) {
+      if (!sameShape(part.shape, expected))
+        throw new TypeError(`weight and bias must both be [${expected.join(", ")}]`);
+      const mixed = part.dtype === "float32" && (x!.dtype === "bfloat16" || x!.dtype === "float16");
+      if (part.dtype !== weight!.dtype || (part.dtype !== x!.dtype && !mixed))
+        throw new TypeError("weight and bias must have the input's dtype, or float32 beside half precision");
+    }
     const rows = [
       ...x!.shape.slice(0, x!.shape.length - Number(dims)),
       ...new Array<number>(Number(dims)).fill(1),
     ];
     return [
       { shape: x!.shape, dtype: x!.dtype },
-      { shape: rows, dtype: x!.dtype },
-      { shape: rows, dtype: x!.dtype },
+      { shape: rows, dtype: weight!.dtype },
+      { shape: rows, dtype: weight!.dtype },
     ];
   },
   vjp: ({ inputs: [x, weight, bias], outputs: [, m, r], gradients: [g], attributes }) => [
@@ -124,15 +137,20 @@ const layerNormBackward = register({
   layout: "strict",
 } satisfies Operation);
 
-/** (x - mean) / sqrt(var + eps) * weight + bias over the dimensions of `weight`, which come last (Ba et al. 2016). */
+/**
+ * (x - mean) / sqrt(var + eps) * weight + bias over the dimensions of `weight`, which are the last ones of x
+ * (Ba et al. 2016).
+ */
 export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, eps = 1e-5): Tensor {
   return applyAll(layerNormOperation, [x, weight, bias], { eps, dims: weight.ndim })[0]!;
 }
 
-/** x / max(||x||, eps) along a dimension, as torch.nn.functional.normalize. */
+/** x / max(||x||, eps) along a dimension, as torch.nn.functional.normalize, computed in float32 or wider. */
 export function normalize(x: Tensor, dim = -1, eps = 1e-12): Tensor {
-  const squared = sum(mul(x, x), [dim], true);
-  return mul(x, rsqrt(squared.maximum(eps * eps)));
+  requireFloat(x);
+  const wide = cast(x, x.dtype === "float64" ? "float64" : "float32");
+  const squared = sum(mul(wide, wide), [dim], true);
+  return cast(mul(wide, rsqrt(maximum(squared, eps * eps))), x.dtype);
 }
 
 /** -log softmax(logits)[label] for each row; logits [n, v], labels int64 [n]; computed in float32. */

@@ -45,7 +45,11 @@ export function customVjp<Kept>(
   backward: (gradients: readonly (Tensor | undefined)[], keep: Kept) => readonly (Tensor | undefined)[],
 ): readonly Tensor[] {
   const { results, keep } = forward(...args);
-  const rule: Backward = (gradients) => backward(gradients, keep);
+  const rule: Backward = (gradients) => {
+    const found = backward(gradients, keep);
+    if (found.length === args.length) return found;
+    throw new TypeError(`the backward function gave ${found.length} gradients for ${args.length} arguments`);
+  };
   return applyAll(customOperation, [...args, ...results], { arguments: args.length }, rule);
 }
 
