@@ -1,5 +1,6 @@
 import { installLibtorch } from "../torch/install.js";
 import { progressView } from "../torch/install_progress.js";
+import { locateLibtorch } from "../torch/locate.js";
 
 export interface InstallCommand {
   /** Which release of libtorch, such as 2.13.0. */
@@ -37,6 +38,13 @@ export async function run(options: InstallCommand): Promise<number> {
     process.stdout.write(`${JSON.stringify(report)}\n`);
   } else {
     process.stdout.write(`${outcome}\n${location.libDir}\n`);
+  }
+  const used = locateLibtorch();
+  if ("libDir" in used && used.libDir !== location.libDir) {
+    process.stderr.write(
+      `craft: runs will use ${used.libDir} (rule: ${used.rule}); ` +
+        `set CRAFT_LIBTORCH=${location.libDir} to use the one just installed\n`,
+    );
   }
   return 0;
 }

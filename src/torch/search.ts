@@ -6,7 +6,7 @@ import { inspectFolder, inspectInstalled, type Inspected } from "./inspect.js";
 import type { LibraryDevice } from "./library_files.js";
 import { findPythonTorch, PYTHON } from "./python_torch.js";
 import { environmentSwitch } from "./switches.js";
-import { DEFAULT_VERSION, newestFirst, SUPPORTED_RANGE } from "./versions.js";
+import { newestFirst, SUPPORTED_RANGE } from "./versions.js";
 
 /** Which rule found a libtorch, in the order in which they are tried. */
 export type Rule = "option" | "environment" | "cache" | "python" | "installed";
@@ -113,7 +113,7 @@ export function refusedFolder(subject: string, path: string, reason: string): Cr
   });
 }
 
-/** The folders in the cache that `craft install` made or began: the default version first, then the newest. */
+/** The folders in the cache that `craft install` made or began, the newest version first. */
 export function installedFolders(cache: string): string[] {
   let names: string[];
   try {
@@ -122,10 +122,7 @@ export function installedFolders(cache: string): string[] {
     return [];
   }
   const version = (name: string): string => name.split("-")[1] ?? "";
-  const rank = (name: string): number => (version(name) === DEFAULT_VERSION ? 0 : 1);
-  return names
-    .sort((a, b) => rank(a) - rank(b) || newestFirst(version(a), version(b)))
-    .map((name) => join(cache, name));
+  return names.sort((a, b) => newestFirst(version(a), version(b))).map((name) => join(cache, name));
 }
 
 /** The trace of a search, one place a line. */

@@ -15,7 +15,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { run as doctor } from "../../../src/cli/doctor.js";
+import { run as install } from "../../../src/cli/install.js";
 import { diagnose } from "../../../src/torch/diagnose.js";
 import { requiredLibraries } from "../../../src/torch/library_files.js";
 import { ensureLibtorch, locateLibtorch } from "../../../src/torch/locate.js";
@@ -26,6 +28,10 @@ const folder = mkdtempSync(join(tmpdir(), "craft-install-"));
 const cache = join(folder, "cache");
 const { CRAFT_LIBTORCH: _named, ...rest } = process.env;
 const env: NodeJS.ProcessEnv = { ...rest, CRAFT_CACHE: cache, CRAFT_LIBTORCH_USE_PYTORCH: "0" };
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function startInstalling(): { process: ChildProcess; output: () => string } {
@@ -71,6 +77,26 @@ describe.skipIf(process.env["CRAFT_LIBTORCH_INSTALL"] === "0")("a real installat
     const diagnosis = await diagnose(env);
     expect(diagnosis).toMatchObject({ problems: [], location: { rule: "cache" } });
     expect(diagnosis.environment.threads).toBeGreaterThan(0);
+  });
+
+  it("is kept by craft install and reported by craft doctor, as one JSON object each", async () => {
+    for (const [name, value] of Object.entries({ CRAFT_CACHE: cache, CRAFT_LIBTORCH: "" }))
+      vi.stubEnv(name, value);
+    const printed: string[] = [];
+    vi.spyOn(process.stdout, "write").mockImplementation((text) => printed.push(String(text)) > 0);
+    expect(await install({ json: true })).toBe(0);
+    expect(await doctor({ json: true })).toBe(0);
+    const [installed, report, ...more] = printed.map((line): unknown => JSON.parse(line));
+    expect(more).toEqual([]);
+    expect(installed).toMatchObject({
+      ok: true,
+      outcome: expect.stringMatching(/was there already/) as unknown,
+    });
+    expect(report).toMatchObject({
+      ok: true,
+      rule: "cache",
+      dtype: expect.stringMatching(/float/) as unknown,
+    });
   });
 
   it.runIf(process.platform === "linux")(

@@ -123,7 +123,7 @@ describe("a folder that the user names", () => {
 });
 
 describe("the cache", () => {
-  it("gives the default version first, then the newest that is whole", () => {
+  it("gives the newest version that is whole", () => {
     const folder = temporaryFolder();
     const env = emptyEnvironment(folder);
     const cache = env.CRAFT_CACHE;
