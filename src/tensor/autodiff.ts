@@ -5,7 +5,7 @@ import { asBackwardOf, type Operation } from "./operation.js";
 import { add, cast } from "./ops/elementwise.js";
 import { sumTo } from "./ops/reduce.js";
 import { carriesGradient } from "./ops/structural.js";
-import { typeName, type Node, type Tensor } from "./tensor.js";
+import { sameShape, typeName, type Node, type Tensor } from "./tensor.js";
 
 /** Nodes that lie between `targets` and `outputs`, in order of creation, and which tensors depend on a target. */
 function dependents(
@@ -44,8 +44,14 @@ export function gradients(output: Tensor, targets: readonly Tensor[], cotangent?
       `A gradient needs a scalar, got ${typeName(output)}. Reduce it with sum() or mean(), or give a cotangent.`,
     );
   }
-  if (!isFloating(output.dtype))
-    throw new TypeError(`${typeName(output)} has no gradient: it is not a float.`);
+  for (const t of [output, ...targets]) {
+    if (!isFloating(t.dtype)) throw new TypeError(`${typeName(t)} has no gradient: it is not a float.`);
+  }
+  if (cotangent !== undefined && !sameShape(cotangent.shape, output.shape)) {
+    throw new TypeError(
+      `The cotangent ${typeName(cotangent)} does not have the shape of ${typeName(output)}.`,
+    );
+  }
   const { nodes, depends } = dependents([output], new Set(targets));
   const found = new Map<Tensor, Tensor>();
   const accumulate = (t: Tensor, g: Tensor): void => {

@@ -1,4 +1,5 @@
 /** @file The functions that users call: compile, grad, valueAndGrad, evaluate. */
+import { CraftError } from "../errors.js";
 import { cpu } from "../torch/device.js";
 import type { DeviceTensor } from "../torch/device_tensor.js";
 import { loadTorch, requireDevice } from "../torch/torch.js";
@@ -52,6 +53,8 @@ export function compile<Args extends readonly unknown[], Result>(
   options: CompiledOptions = {},
 ): Compiled<Args, Result> {
   const { donate = [], cacheSize = 16, device = cpu } = options;
+  if (!Number.isInteger(cacheSize) || cacheSize < 1)
+    throw new CraftError({ subject: "cacheSize", value: cacheSize, reason: "must be a positive integer" });
   const cache = new Map<string, { program: Program; result: unknown }>();
 
   const lookUp = (

@@ -120,7 +120,7 @@ export class Executable {
         instruction(slots);
         if (!this.#checked) this.#check(this.plan.steps[i]!);
         i++;
-        if ((i & 15) === 0 && performance.now() > due) {
+        if ((i & 3) === 0 && performance.now() > due) {
           await breathe();
           due = performance.now() + breathEvery;
         }
@@ -207,7 +207,9 @@ function inspect(handle: number): { sizes: number[]; strides: number[]; dtype: n
       return cells.readWord(8);
     });
   };
-  return { sizes: read(library.getSizes), strides: read(library.getStrides), dtype };
+  const sizes = read((tensor, out) => library.getSizes(tensor, out));
+  const strides = read((tensor, out) => library.getStrides(tensor, out));
+  return { sizes, strides, dtype };
 }
 
 function encode(arg: PlannedArgument, ref: (slot: number) => SlotRef): Argument {

@@ -11,7 +11,8 @@ import { hoist, type Derived } from "./passes/hoist.js";
 import { layerScopes, rematerialize } from "./passes/rematerialize.js";
 import { plan, type Plan } from "./plan.js";
 import type { Feed } from "./tree.js";
-import type { Tensor } from "./tensor.js";
+import { typeName, type Tensor } from "./tensor.js";
+import { asParameter } from "./parameter.js";
 
 export interface CompileOptions {
   readonly device?: Device;
@@ -42,6 +43,8 @@ export class Program {
   readonly #constants: readonly DeviceTensor[];
   readonly #handles: Map<number, number>;
   readonly #donated: ReadonlySet<Tensor>;
+  #running = false;
+  #disposed = false;
 
   constructor(graph: Graph, device: Device, donated: ReadonlySet<Tensor> = new Set()) {
     const { program, derived } = hoist(graph);
@@ -61,8 +64,28 @@ export class Program {
     return this.#executable.plan;
   }
 
-  /** Runs with the feeds in the order of the graph's inputs. Donated device tensors are consumed. */
+  /**
+   * Runs with the feeds in the order of the graph's inputs. Donated device tensors are consumed.
+   * One run at a time: a program has one set of slots.
+   */
   async run(feeds: readonly Feed[]): Promise<DeviceTensor[]> {
+    if (this.#running || this.#disposed) {
+      throw new CraftError({
+        subject: "program",
+        reason: this.#running ? "is running already" : "was disposed of",
+        remedy: "Call the compiled function instead: it waits for its turn and keeps what it needs.",
+      });
+    }
+    this.#running = true;
+    try {
+      return await this.#run(feeds);
+    } finally {
+      this.#running = false;
+      if (this.#disposed) this.#free();
+    }
+  }
+
+  async #run(feeds: readonly Feed[]): Promise<DeviceTensor[]> {
     const { plan } = this.#executable;
     const uploads: DeviceTensor[] = [];
     const handles = new Map(this.#handles);
@@ -75,6 +98,7 @@ export class Program {
       for (const { tensor, slot } of plan.inputs) {
         const feed = feeds[this.graph.inputs.indexOf(tensor)]!;
         const value = feed instanceof DeviceTensor ? feed : feed.upload(this.device);
+        if (value !== feed) uploads.push(value);
         if (value.device.type !== this.device.type) {
           throw new CraftError({
             subject: "input",
@@ -83,12 +107,13 @@ export class Program {
             remedy: "Move it with to(device).",
           });
         }
+        handles.set(slot, value.handle);
         if (this.#donated.has(tensor)) given.push([slot, value]);
-        else {
-          if (value !== feed) uploads.push(value);
-          handles.set(slot, value.handle);
-        }
       }
+      this.#requireSole(
+        given.map(([, value]) => value),
+        feeds,
+      );
       for (const [slot, value] of given) handles.set(slot, value.release());
       return await this.#executable.run(handles);
     } finally {
@@ -96,7 +121,28 @@ export class Program {
     }
   }
 
+  /** Refuses a donated tensor that the program reads in another place too. */
+  #requireSole(donated: readonly DeviceTensor[], feeds: readonly Feed[]): void {
+    const read = [...feeds, ...this.plan.parameters.map(({ tensor }) => asParameter(tensor)?.value)];
+    for (const value of donated) {
+      if (read.filter((other) => other === value).length <= 1) continue;
+      throw new CraftError({
+        subject: "donated argument",
+        value: typeName(value),
+        reason: "is read by the same call in another place",
+        remedy: "Donate a tensor of its own.",
+      });
+    }
+  }
+
+  /** Frees constants and derived values, after the run that is under way. */
   dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (!this.#running) this.#free();
+  }
+
+  #free(): void {
     for (const d of this.#derived) releaseDerived(d, this.device);
     for (const constant of this.#constants) constant.dispose();
   }

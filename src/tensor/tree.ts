@@ -98,7 +98,7 @@ export function flattenArguments(args: readonly unknown[]): { feeds: FlatFeed[];
     } else if (isPlain(value)) {
       parts.push("{");
       for (const [key, item] of Object.entries(value)) {
-        parts.push(`${key}:`);
+        parts.push(JSON.stringify(key));
         visit(item, `${path}.${key}`);
       }
       parts.push("}");
@@ -112,7 +112,9 @@ export function flattenArguments(args: readonly unknown[]): { feeds: FlatFeed[];
       }
       parts.push(`#${idOf(value)}`);
     } else {
-      parts.push(typeof value === "string" ? JSON.stringify(value) : String(value));
+      parts.push(
+        typeof value === "string" ? JSON.stringify(value) : Object.is(value, -0) ? "-0" : String(value),
+      );
     }
   };
   args.forEach((arg, i) => visit(arg, `args[${i}]`));

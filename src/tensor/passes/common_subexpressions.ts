@@ -4,8 +4,8 @@ import { buildNode } from "../operation.js";
 import type { Node, Tensor } from "../tensor.js";
 
 /**
- * Merges nodes that compute the same thing from the same inputs. Forward and backward code is merged too: a value
- * that the backward pass builds again is read from the forward pass instead.
+ * Merges nodes that compute the same thing from the same inputs. Forward and backward code are not merged with each
+ * other: where a gradient rule computes something again it does so to keep less in memory.
  */
 export function mergeCommonSubexpressions(graph: Graph): Graph {
   const known = new Map<string, Node>();
@@ -35,10 +35,11 @@ function keyOf(node: Node, inputs: readonly Tensor[]): string | undefined {
     if (host === undefined) return undefined;
     // Long tables are compared by identity: they are built once each.
     if (host.fill === undefined && host.data.length > 16) return undefined;
-    const content = host.fill === undefined ? Array.from(host.data, String).join() : `fill ${host.fill}`;
-    return `constant ${outputs[0]!.dtype}[${host.shape.join()}] ${Object.is(host.fill, -0) ? "-0" : content}`;
+    const data = host.fill === undefined ? host.data : [host.fill];
+    const content = Array.from<number | bigint, string>(data, (v) => (Object.is(v, -0) ? "-0" : String(v)));
+    return `constant ${outputs[0]!.dtype}[${host.shape.join()}] ${host.fill === undefined ? "" : "fill "}${content.join()}`;
   }
   // A custom node is told apart by its backward function.
   if (node.payload !== undefined) return undefined;
-  return `${operation.name} ${JSON.stringify(attributes)} ${inputs.map((t) => `${t.node.id}.${t.index}`).join()}`;
+  return `${node.backward ? "backward " : ""}${operation.name} ${JSON.stringify(attributes)} ${inputs.map((t) => `${t.node.id}.${t.index}`).join()}`;
 }

@@ -63,7 +63,8 @@ interface Fact {
   readonly view: boolean;
 }
 
-const digest = (text: string | Float64Array): string => createHash("sha1").update(text).digest("base64");
+const digest = (text: string | NodeJS.ArrayBufferView): string =>
+  createHash("sha1").update(text).digest("base64");
 
 function leafFact(output: Tensor): Fact | undefined {
   const parameter = asParameter(output);
@@ -72,8 +73,9 @@ function leafFact(output: Tensor): Fact | undefined {
     return { key: `p${parameter.id}`, parameters: new Set([parameter]), ...common };
   const host = constantValue(output);
   if (host === undefined) return undefined;
-  const content =
-    host.fill !== undefined ? `fill ${host.fill}` : digest(Float64Array.from(host.data, Number));
+  const data = host.fill === undefined ? host.data : [host.fill];
+  const bits = digest(data instanceof BigInt64Array ? data : Float64Array.from(data));
+  const content = host.fill === undefined ? bits : `fill ${bits}`;
   return { key: `${output.dtype}[${host.shape.join()}]${content}`, parameters: new Set(), ...common };
 }
 

@@ -23,7 +23,7 @@ export function rematerialize(graph: Graph, selects: (scope: string) => string |
     const group = groupOf.get(t.node);
     if (group === undefined || kept.has(t)) return t;
     let rename = renames.get(group);
-    if (rename === undefined) renames.set(group, (rename = new Map()));
+    if (rename === undefined) renames.set(group, (rename = new Map<Tensor, Tensor>()));
     const done = rename.get(t);
     if (done !== undefined) return done;
     const inputs = t.node.inputs.map(recompute);
@@ -32,11 +32,7 @@ export function rematerialize(graph: Graph, selects: (scope: string) => string |
   };
 
   for (const node of graph.nodes) {
-    if (!node.backward) {
-      nodes.push(node);
-      continue;
-    }
-    const inputs = node.inputs.map((t) => outer.get(t) ?? recompute(t));
+    const inputs = node.inputs.map((t) => outer.get(t) ?? (node.backward ? recompute(t) : t));
     nodes.push(inputs.every((t, i) => t === node.inputs[i]) ? node : copyNode(node, inputs, outer));
   }
   const outputs = graph.outputs.map((t) => outer.get(t) ?? t);
