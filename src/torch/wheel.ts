@@ -128,14 +128,25 @@ async function decode(
   entry: yauzl.Entry,
   sink: (chunk: Buffer) => Promise<void>,
 ): Promise<void> {
+  // When the sink fails, the pipeline may report the abort that follows from it instead.
+  let failure: unknown;
   const drain = async (chunks: AsyncIterable<Buffer>): Promise<void> => {
-    for await (const chunk of chunks) await sink(chunk);
+    try {
+      for await (const chunk of chunks) await sink(chunk);
+    } catch (error) {
+      failure = error;
+      throw error;
+    }
   };
   const raw = await zip.openReadStreamPromise(entry, { decodeFileData: false });
-  if (entry.compressionMethod === 0) await pipeline(raw, drain);
-  else if (entry.compressionMethod === 8)
-    await pipeline(raw, createInflateRaw({ chunkSize: 1 << 20 }), drain);
-  else throw new Error(`compression method ${entry.compressionMethod} is not known`);
+  try {
+    if (entry.compressionMethod === 0) await pipeline(raw, drain);
+    else if (entry.compressionMethod === 8)
+      await pipeline(raw, createInflateRaw({ chunkSize: 1 << 20 }), drain);
+    else throw new Error(`compression method ${entry.compressionMethod} is not known`);
+  } catch (error) {
+    throw failure ?? error;
+  }
 }
 
 // RECORD is CSV of path, sha256=<base64url>, size. The paths that are wanted hold no comma and so no quotes.

@@ -99,3 +99,15 @@ it("a flipped bit in the compressed data is found", async () => {
   await expect(wheel.unpack(temporaryFolder())).rejects.toThrow(/c10\S* is damaged/);
   wheel.close();
 });
+
+it("what stops the writing of a large library is told, and not that it was stopped", async () => {
+  // A linear congruential generator, for text that does not compress away.
+  let state = 1;
+  const text = Array.from({ length: 600_000 }, () =>
+    (state = (state * 48271) % 2147483647).toString(36),
+  ).join("");
+  const record = (lines: string): string => lines.replace(/(torch_cpu\S*),\d+/, "$1,77");
+  const wheel = await openWheel(wheelFile({ entries: { [`torch/lib/${torchCpu}`]: text }, record }));
+  await expect(wheel.unpack(temporaryFolder())).rejects.toThrow(/is larger than the 77 bytes of the RECORD/);
+  wheel.close();
+});
