@@ -37,8 +37,10 @@ export function trainBytePairs(
     }
     for (const at of pairs.wordsWith(left, right)) {
       const word = words[at]!;
-      pairs.remove(at, word);
-      word.pieces = join(word.pieces, left, right, joined);
+      const pieces = join(word.pieces, left, right, joined);
+      if (pieces.length === word.pieces.length) continue;
+      pairs.remove(word);
+      word.pieces = pieces;
       pairs.add(at, word);
     }
   }
@@ -82,40 +84,83 @@ function join(pieces: readonly number[], left: number, right: number, joined: nu
   return result;
 }
 
-/** Counts of neighbouring token pairs over all words, and the words that hold each pair. */
+/** Counts of neighbouring token pairs over all words, and where to look for each pair. */
 class PairTable {
   private readonly counts = new Map<number, number>();
   private readonly holders = new Map<number, Set<number>>();
+  private readonly changed = new Set<number>();
+  private readonly queued = new Map<number, number>();
+  private readonly queue = new PairQueue();
 
   add(at: number, word: Word): void {
     for (const pair of pairsOf(word.pieces)) {
       this.counts.set(pair, (this.counts.get(pair) ?? 0) + word.count);
+      this.changed.add(pair);
       const holders = this.holders.get(pair);
       if (holders === undefined) this.holders.set(pair, new Set([at]));
       else holders.add(at);
     }
   }
 
-  remove(at: number, word: Word): void {
+  remove(word: Word): void {
     for (const pair of pairsOf(word.pieces)) {
-      const left = this.counts.get(pair)! - word.count;
-      if (left === 0) this.counts.delete(pair);
-      else this.counts.set(pair, left);
-      this.holders.get(pair)!.delete(at);
+      this.counts.set(pair, this.counts.get(pair)! - word.count);
+      this.changed.add(pair);
     }
   }
 
   mostFrequent(): [left: number, right: number] | undefined {
-    let best = -1;
-    let most = 0;
-    for (const [pair, count] of this.counts) {
-      if (count > most || (count === most && pair < best)) [best, most] = [pair, count];
+    for (const pair of this.changed) {
+      const count = this.counts.get(pair)!;
+      if (count !== this.queued.get(pair)) this.queue.push(pair, count);
+      this.queued.set(pair, count);
     }
-    return best < 0 ? undefined : [Math.floor(best / pairBase), best % pairBase];
+    this.changed.clear();
+    // Each change of a count queued the pair anew; what carries an older count is passed over.
+    for (let top = this.queue.pop(); top !== undefined; top = this.queue.pop()) {
+      const [pair, count] = top;
+      if (count > 0 && count === this.counts.get(pair)) return [Math.floor(pair / pairBase), pair % pairBase];
+    }
+    return undefined;
   }
 
+  /** Words that hold the pair or have held it. */
   wordsWith(left: number, right: number): number[] {
     return [...(this.holders.get(left * pairBase + right) ?? [])];
+  }
+}
+
+/** A binary heap of pairs: the highest count on top, of equal ones the lowest pair. */
+class PairQueue {
+  private readonly heap: [pair: number, count: number][] = [];
+
+  push(pair: number, count: number): void {
+    let at = this.heap.push([pair, count]) - 1;
+    while (at > 0 && this.precedes(at, (at - 1) >> 1)) at = this.swap(at, (at - 1) >> 1);
+  }
+
+  pop(): [pair: number, count: number] | undefined {
+    const top = this.heap[0];
+    const last = this.heap.pop();
+    if (last === undefined || this.heap.length === 0) return top;
+    this.heap[0] = last;
+    for (let at = 0; ;) {
+      const [left, right] = [2 * at + 1, 2 * at + 2];
+      if (left >= this.heap.length) return top;
+      const child = right < this.heap.length && this.precedes(right, left) ? right : left;
+      if (!this.precedes(child, at)) return top;
+      at = this.swap(at, child);
+    }
+  }
+
+  private precedes(a: number, b: number): boolean {
+    const [[leftPair, leftCount], [rightPair, rightCount]] = [this.heap[a]!, this.heap[b]!];
+    return leftCount > rightCount || (leftCount === rightCount && leftPair < rightPair);
+  }
+
+  private swap(from: number, to: number): number {
+    [this.heap[from], this.heap[to]] = [this.heap[to]!, this.heap[from]!];
+    return to;
   }
 }
 

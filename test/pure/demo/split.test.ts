@@ -26,6 +26,19 @@ function editSimilarity(a: string, b: string): number {
   return 1 - row[b.length]! / Math.max(a.length, b.length);
 }
 
+/** Letters that the two have in common, with repeats: no edit distance leaves more of them in place. */
+function sharedLetters(a: string, b: string): number {
+  const counts = new Map<string, number>();
+  for (const letter of a) counts.set(letter, (counts.get(letter) ?? 0) + 1);
+  let shared = 0;
+  for (const letter of b) {
+    const left = counts.get(letter) ?? 0;
+    if (left > 0) shared++;
+    counts.set(letter, left - 1);
+  }
+  return shared;
+}
+
 describe("splitMessages", () => {
   it("puts each message on one side, 256 held out", () => {
     expect(split.heldOut).toHaveLength(256);
@@ -38,7 +51,7 @@ describe("splitMessages", () => {
     const bare = (text: string) => text.toLowerCase().replace(/'[^']*'|\{\d\}/g, "_");
     for (const language of languages) {
       const seen = new Set(split.training.map(({ text }) => bare(text[language])));
-      for (const { text } of split.heldOut) expect(seen.has(bare(text[language]))).toBe(false);
+      expect(split.heldOut.filter(({ text }) => seen.has(bare(text[language])))).toEqual([]);
     }
   });
 
@@ -48,7 +61,7 @@ describe("splitMessages", () => {
       for (const other of split.training) {
         const [a, b] = [text.en, other.text.en];
         if (Math.min(a.length, b.length) < atLeast * Math.max(a.length, b.length)) continue;
-        if (editSimilarity(a.slice(0, 24), b.slice(0, 24)) < 0.5) continue;
+        if (sharedLetters(a, b) < atLeast * Math.max(a.length, b.length)) continue;
         expect(editSimilarity(a, b), `${a} | ${b}`).toBeLessThan(atLeast);
       }
     }
@@ -93,11 +106,11 @@ describe("the rows of the task", () => {
     expect(pairs[0]!.positive).toMatch(/^<\|cs\|>.+<\|endoftext\|>$/);
     const heldOutTexts = new Set(split.heldOut.flatMap(({ text }) => Object.values(text)));
     const plain = (text: string) => text.replace(/<\|[^|]*\|>/g, "");
-    for (const pair of pairs) {
-      expect(heldOutTexts.has(plain(pair.anchor))).toBe(false);
-      expect(heldOutTexts.has(plain(pair.positive))).toBe(false);
-      expect(plain(pair.anchor)).not.toBe(plain(pair.positive));
-    }
+    const leaked = pairs.filter(({ anchor, positive }) => {
+      const texts = [plain(anchor), plain(positive)];
+      return texts[0] === texts[1] || texts.some((text) => heldOutTexts.has(text));
+    });
+    expect(leaked).toEqual([]);
   });
 
   it("use sixteen special tokens", () => {
