@@ -4,22 +4,26 @@ import { constantValue } from "./leaf.js";
 import { asParameter } from "./parameter.js";
 import type { Plan } from "./plan.js";
 
-/** Handles of a plan's parameters, lent, and its constants, uploaded. */
-export function bindLeaves(
-  plan: Plan,
-  device: Device,
-): { handles: Map<number, number>; constants: DeviceTensor[] } {
-  const handles = new Map<number, number>();
-  const constants = plan.constants.map(({ tensor, slot }) => {
-    const uploaded = constantValue(tensor)!.upload(device);
-    handles.set(slot, uploaded.handle);
-    return uploaded;
-  });
-  bindParameters(plan, handles);
-  return { handles, constants };
+/** What a run reads: tensors that stay until it ends, whatever their owners dispose of in between. */
+export class Loans {
+  readonly handles = new Map<number, number>();
+  readonly #lent: DeviceTensor[] = [];
+
+  borrow(slot: number, value: DeviceTensor): void {
+    this.handles.set(slot, value.lend());
+    this.#lent.push(value);
+  }
+
+  /** Borrows the current values of a plan's parameters. */
+  borrowParameters(plan: Plan): void {
+    for (const { tensor, slot } of plan.parameters) this.borrow(slot, asParameter(tensor)!.value);
+  }
+
+  end(): void {
+    for (const value of this.#lent.splice(0)) value.giveBack();
+  }
 }
 
-/** Lends the current values of a plan's parameters. */
-export function bindParameters(plan: Plan, handles: Map<number, number>): void {
-  for (const { tensor, slot } of plan.parameters) handles.set(slot, asParameter(tensor)!.value.handle);
-}
+/** The constants of a plan on a device, in the order of `plan.constants`. */
+export const uploadConstants = (plan: Plan, device: Device): DeviceTensor[] =>
+  plan.constants.map(({ tensor }) => constantValue(tensor)!.upload(device));

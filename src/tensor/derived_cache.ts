@@ -1,6 +1,6 @@
 import type { Device } from "../torch/device.js";
 import type { DeviceTensor } from "../torch/device_tensor.js";
-import { bindLeaves } from "./bind.js";
+import { Loans, uploadConstants } from "./bind.js";
 import { Executable } from "./execute.js";
 import type { Derived } from "./passes/hoist.js";
 import { plan } from "./plan.js";
@@ -54,11 +54,16 @@ export async function currentDerived(all: readonly Derived[], device: Device): P
 async function compute(entry: Entry, device: Device): Promise<void> {
   const { derived } = entry;
   const executable = new Executable(plan(derived.program), device);
-  const { handles, constants } = bindLeaves(executable.plan, device);
+  const constants = uploadConstants(executable.plan, device);
+  const loans = new Loans();
   try {
-    entry.value = (await executable.run(handles))[0];
-    entry.versions = derived.parameters.map((p) => p.version);
+    executable.plan.constants.forEach(({ slot }, i) => loans.handles.set(slot, constants[i]!.handle));
+    loans.borrowParameters(executable.plan);
+    const versions = derived.parameters.map((p) => p.version);
+    entry.value = (await executable.run(loans.handles))[0];
+    entry.versions = versions;
   } finally {
+    loans.end();
     for (const constant of constants) constant.dispose();
   }
 }

@@ -2,7 +2,7 @@
 import { CraftError } from "../errors.js";
 import type { Device } from "../torch/device.js";
 import { DeviceTensor } from "../torch/device_tensor.js";
-import { bindLeaves, bindParameters } from "./bind.js";
+import { Loans, uploadConstants } from "./bind.js";
 import { currentDerived, releaseDerived, retainDerived } from "./derived_cache.js";
 import { Executable } from "./execute.js";
 import { verifyGraph, type Graph } from "./graph.js";
@@ -41,7 +41,6 @@ export class Program {
   readonly #executable: Executable;
   readonly #derived: readonly Derived[];
   readonly #constants: readonly DeviceTensor[];
-  readonly #handles: Map<number, number>;
   readonly #donated: ReadonlySet<Tensor>;
   #running = false;
   #disposed = false;
@@ -55,9 +54,7 @@ export class Program {
     this.#derived = derived;
     this.#executable = new Executable(plan(program, donated), device);
     for (const d of derived) retainDerived(d, device);
-    const bound = bindLeaves(this.#executable.plan, device);
-    this.#handles = bound.handles;
-    this.#constants = bound.constants;
+    this.#constants = uploadConstants(this.#executable.plan, device);
   }
 
   get plan(): Plan {
@@ -88,12 +85,13 @@ export class Program {
   async #run(feeds: readonly Feed[]): Promise<DeviceTensor[]> {
     const { plan } = this.#executable;
     const uploads: DeviceTensor[] = [];
-    const handles = new Map(this.#handles);
+    const loans = new Loans();
     try {
       const derived = await currentDerived(this.#derived, this.device);
       const places = new Map(this.#derived.map((d, i) => [d.placeholder, derived[i]!]));
-      for (const { tensor, slot } of plan.derived) handles.set(slot, places.get(tensor)!.handle);
-      bindParameters(plan, handles);
+      for (const { tensor, slot } of plan.derived) loans.borrow(slot, places.get(tensor)!);
+      plan.constants.forEach(({ slot }, i) => loans.handles.set(slot, this.#constants[i]!.handle));
+      loans.borrowParameters(plan);
       const given: [number, DeviceTensor][] = [];
       for (const { tensor, slot } of plan.inputs) {
         const feed = feeds[this.graph.inputs.indexOf(tensor)]!;
@@ -107,16 +105,23 @@ export class Program {
             remedy: "Move it with to(device).",
           });
         }
-        handles.set(slot, value.handle);
-        if (this.#donated.has(tensor)) given.push([slot, value]);
+        if (!this.#donated.has(tensor)) loans.borrow(slot, value);
+        else if (value.disposed)
+          throw new CraftError({
+            subject: "donated argument",
+            value: typeName(value),
+            reason: "was disposed of",
+          });
+        else given.push([slot, value]);
       }
       this.#requireSole(
         given.map(([, value]) => value),
         feeds,
       );
-      for (const [slot, value] of given) handles.set(slot, value.release());
-      return await this.#executable.run(handles);
+      for (const [slot, value] of given) loans.handles.set(slot, value.release());
+      return await this.#executable.run(loans.handles);
     } finally {
+      loans.end();
       for (const upload of uploads) upload.dispose();
     }
   }

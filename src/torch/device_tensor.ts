@@ -2,7 +2,7 @@ import { CraftError } from "../errors.js";
 import { cpu, deviceCode, deviceName, type Device } from "./device.js";
 import { dtypeBytes, dtypeCode, type DType } from "./dtype.js";
 import { decode, encode, type HostData, type TypedArray } from "./host_data.js";
-import { addressOf, viewNative, type Address } from "./library.js";
+import { viewNative, type Address } from "./library.js";
 import { NativeMemory } from "./native_memory.js";
 import { torch } from "./torch.js";
 
@@ -34,6 +34,9 @@ export class DeviceTensor {
   readonly dtype: DType;
   readonly device: Device;
   #handle: Address;
+  /** How many running programs read the memory; disposal waits for them. */
+  #readers = 0;
+  #disposed = false;
 
   /** Takes ownership of a handle. The tensor behind it must be contiguous. */
   constructor(handle: Address, shape: readonly number[], dtype: DType, device: Device) {
@@ -89,7 +92,7 @@ export class DeviceTensor {
 
   /** The native handle, lent. */
   get handle(): Address {
-    if (this.#handle === 0) {
+    if (this.disposed) {
       throw new CraftError({
         subject: "tensor",
         value: `${this.dtype}[${this.shape.join(", ")}]`,
@@ -101,7 +104,7 @@ export class DeviceTensor {
   }
 
   get disposed(): boolean {
-    return this.#handle === 0;
+    return this.#handle === 0 || this.#disposed;
   }
 
   get byteLength(): number {
@@ -111,14 +114,44 @@ export class DeviceTensor {
   /** Gives the handle away: this object must not be used afterwards. */
   release(): Address {
     const handle = this.handle;
-    this.#handle = 0;
-    abandoned.unregister(this);
-    live--;
+    if (this.#readers > 0) {
+      throw new CraftError({
+        subject: "tensor",
+        value: `${this.dtype}[${this.shape.join(", ")}]`,
+        reason: "cannot be given away while a running program reads it",
+        remedy: "Await that program first.",
+      });
+    }
+    this.#forget();
     return handle;
   }
 
+  #forget(): void {
+    this.#handle = 0;
+    abandoned.unregister(this);
+    live--;
+  }
+
+  /** Frees the memory, or does so as soon as no running program reads it any more. */
   dispose(): void {
-    if (this.#handle !== 0) torch().library.deleteTensor(this.release());
+    if (this.#handle === 0) return;
+    this.#disposed = true;
+    if (this.#readers > 0) return;
+    const handle = this.#handle;
+    this.#forget();
+    torch().library.deleteTensor(handle);
+  }
+
+  /** Lends the handle to a run, which ends the loan with {@link giveBack}. */
+  lend(): Address {
+    const { handle } = this;
+    this.#readers++;
+    return handle;
+  }
+
+  giveBack(): void {
+    this.#readers--;
+    if (this.#disposed) this.dispose();
   }
 
   [Symbol.dispose](): void {
