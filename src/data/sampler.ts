@@ -1,5 +1,6 @@
 /** @file Which rows make up which batch: a pure function of seed and epoch. */
 import { CraftError } from "../errors.js";
+import { groupByLength, mixGroups, type Range } from "./ordering.js";
 import { Random, type StreamKey } from "../random.js";
 
 export interface BatchSamplerOptions {
@@ -17,12 +18,14 @@ export interface BatchSamplerOptions {
   readonly smallestBatch?: number;
   /** With these, rows of like length share a batch: one number for each row, such as its number of tokens. */
   readonly lengths?: ArrayLike<number>;
+  /**
+   * With these, one number for each row, shuffling makes no batch of rows that all have the same number, as long as
+   * there are others: rows that cannot be told apart by a contrastive loss get company.
+   */
+  readonly groups?: ArrayLike<number>;
   /** Tells apart several samplers of one seed. */
   readonly stream?: StreamKey;
 }
-
-/** How many batches' worth of shuffled rows are sorted by length at a time: enough to pad little, few enough to mix. */
-const batchesSortedTogether = 50;
 
 /**
  * Deals rows into batches. Batch `i` of epoch `e` is a pure function of the options, `e` and `i`, so a run that
@@ -37,7 +40,7 @@ export class BatchSampler {
   private known: { readonly epoch: number; readonly order: Uint32Array } | undefined;
 
   constructor(options: BatchSamplerOptions) {
-    const { rows, batchSize, smallestBatch = 1, lengths } = options;
+    const { rows, batchSize, smallestBatch = 1, lengths, groups } = options;
     requirePositive("batchSize", batchSize);
     requirePositive("smallestBatch", smallestBatch);
     if (batchSize < smallestBatch) {
@@ -47,12 +50,10 @@ export class BatchSampler {
         reason: `a batch needs at least ${smallestBatch} rows here`,
       });
     }
-    if (lengths !== undefined && lengths.length !== rows) {
-      throw new CraftError({
-        subject: "lengths",
-        value: lengths.length,
-        reason: `there must be one length for each of the ${rows} rows`,
-      });
+    for (const [subject, values] of Object.entries({ lengths, groups })) {
+      if (values === undefined || values.length === rows) continue;
+      const reason = `there must be one number for each of the ${rows} rows`;
+      throw new CraftError({ subject, value: `${values.length} numbers`, reason });
     }
     this.options = options;
     const full = Math.floor(rows / batchSize);
@@ -84,9 +85,7 @@ export class BatchSampler {
         reason: `an epoch has the batches 0 to ${this.length - 1}`,
       });
     }
-    const start = index * this.options.batchSize;
-    const end = index === this.length - 1 ? this.rowsPerEpoch : start + this.options.batchSize;
-    return this.order(epoch).slice(start, end);
+    return this.order(epoch).slice(...this.range(index));
   }
 
   /** All rows in the order of the epoch. */
@@ -96,35 +95,21 @@ export class BatchSampler {
   }
 
   private makeOrder(epoch: number): Uint32Array {
-    const { rows, seed, shuffle = true, stream = "order", batchSize, lengths } = this.options;
+    const { rows, seed, shuffle = true, stream = "order", batchSize, lengths, groups } = this.options;
     const random = new Random(seed, stream, epoch);
     const order = shuffle ? random.permutation(rows) : Uint32Array.from({ length: rows }, (_, i) => i);
-    return lengths === undefined
-      ? order
-      : this.groupByLength(order, lengths, batchSize, shuffle ? random : undefined);
+    const sorted = lengths ? groupByLength(order, lengths, batchSize, shuffle ? random : undefined) : order;
+    if (groups === undefined || !shuffle) return sorted;
+    return mixGroups(
+      sorted,
+      groups,
+      Array.from({ length: this.length }, (_, index) => this.range(index)),
+    );
   }
 
-  /**
-   * Sorts stretches of the order from long to short, then puts the full batches in random order. A short last batch
-   * stays last, so that the others stay whole.
-   */
-  private groupByLength(
-    order: Uint32Array,
-    lengths: ArrayLike<number>,
-    batchSize: number,
-    random: Random | undefined,
-  ): Uint32Array {
-    const stretch = batchSize * batchesSortedTogether;
-    for (let start = 0; start < order.length; start += stretch) {
-      order.subarray(start, start + stretch).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
-    }
-    if (random === undefined) return order;
-    const full = Math.floor(order.length / batchSize);
-    const mixed = order.slice();
-    random.permutation(full).forEach((from, to) => {
-      mixed.set(order.subarray(from * batchSize, (from + 1) * batchSize), to * batchSize);
-    });
-    return mixed;
+  private range(index: number): Range {
+    const from = index * this.options.batchSize;
+    return [from, index === this.length - 1 ? this.rowsPerEpoch : from + this.options.batchSize];
   }
 }
 

@@ -43,6 +43,8 @@ export interface CRAFTMixedDataLoaderOptions<R extends object, P extends object,
   readonly lengths?: ArrayLike<number>;
   /** Number of tokens in each pair. */
   readonly contrastiveLengths?: ArrayLike<number>;
+  /** One number for each pair, the same for pairs with the same positive side: no batch is made of such alone. */
+  readonly contrastiveGroups?: ArrayLike<number>;
   /** Told once, at the start, of settings that act otherwise than they read and of data that is left out. */
   readonly onNotice?: (notice: string) => void;
 }
@@ -62,6 +64,7 @@ const optionNames = [
   "dropLast",
   "lengths",
   "contrastiveLengths",
+  "contrastiveGroups",
   "onNotice",
 ] as const;
 
@@ -131,7 +134,7 @@ export class CRAFTMixedDataLoader<
 function makePlan<R extends object, P extends object, SftBatch>(
   options: CRAFTMixedDataLoaderOptions<R, P, SftBatch>,
 ): WindowPlan {
-  const { bundle, collator, batchSize, lengths, contrastiveLengths } = options;
+  const { bundle, collator, batchSize, lengths, contrastiveLengths, contrastiveGroups } = options;
   const {
     contrastiveBatchSize = batchSize,
     beta = 0.6,
@@ -180,7 +183,11 @@ function makePlan<R extends object, P extends object, SftBatch>(
   return pairedPlan({
     ...common,
     lengthStrategy: options.lengthStrategy ?? "oversample",
-    contrastive: { rows, ...(contrastiveLengths && { lengths: contrastiveLengths }) },
+    contrastive: {
+      rows,
+      ...(contrastiveLengths && { lengths: contrastiveLengths }),
+      ...(contrastiveGroups && { groups: contrastiveGroups }),
+    },
   });
 }
 

@@ -34,7 +34,7 @@ export interface PlanOptions {
 
 export interface PairedPlanOptions extends PlanOptions {
   readonly lengthStrategy: LengthStrategy;
-  readonly contrastive: Pick<BatchSamplerOptions, "rows" | "lengths">;
+  readonly contrastive: Pick<BatchSamplerOptions, "rows" | "lengths" | "groups">;
 }
 
 /**

@@ -121,7 +121,7 @@ describe("DataLoader", () => {
       "is no place in epochs of 3",
     );
     expect(() => new DataLoader({ dataset: numbers(3), batchSize: 2, collate, lengths: [1, 2] })).toThrow(
-      "lengths = 2: there must be one length for each of the 3 rows",
+      "lengths = 2 numbers: there must be one number for each of the 3 rows",
     );
     const misspelt = { dataset: numbers(3), batchSize: 2, collate, dropLats: true };
     expect(() => new DataLoader(misspelt)).toThrow("DataLoader, option dropLats: there is no such option.");
@@ -138,6 +138,37 @@ describe("BatchSampler", () => {
     expect(() => new BatchSampler({ rows: 1, batchSize: 4, seed: 0, smallestBatch: 2 })).toThrow(
       "rows = 1: at least 2 are needed for a batch",
     );
+  });
+});
+
+describe("BatchSampler with groups", () => {
+  // 30 rows, of which 24 are of one group: shuffled blindly, every third batch of 3 or so would be of that group alone.
+  const groups = Array.from({ length: 30 }, (_, i) => (i < 24 ? 0 : i));
+  const batches = (sampler: BatchSampler, epoch: number) =>
+    upTo(sampler.length).map((i) => [...sampler.batch(epoch, i)]);
+  const mixed = (rows: readonly number[]) => new Set(rows.map((row) => groups[row])).size > 1;
+
+  it("makes no batch of one group while others can be had", () => {
+    const blind = new BatchSampler({ rows: 30, batchSize: 5, seed: 2 });
+    const told = new BatchSampler({ rows: 30, batchSize: 5, seed: 2, groups });
+    expect(upTo(10).some((epoch) => !batches(blind, epoch).every(mixed))).toBe(true);
+    for (let epoch = 0; epoch < 10; epoch++) {
+      expect(batches(told, epoch).every(mixed)).toBe(true);
+      expect(sorted(batches(told, epoch))).toEqual(upTo(30));
+    }
+  });
+
+  it("leaves an order alone in which no batch is of one group, and all rows of one group as they are", () => {
+    const blind = new BatchSampler({ rows: 30, batchSize: 5, seed: 2 });
+    const apart = new BatchSampler({ rows: 30, batchSize: 5, seed: 2, groups: upTo(30) });
+    const alike = new BatchSampler({
+      rows: 30,
+      batchSize: 5,
+      seed: 2,
+      groups: new Array<number>(30).fill(7),
+    });
+    expect(batches(apart, 1)).toEqual(batches(blind, 1));
+    expect(batches(alike, 1)).toEqual(batches(blind, 1));
   });
 });
 
