@@ -1,4 +1,5 @@
 /** @file Gives Tensor the functions of `ops` as methods: `x.matmul(w)` is `matmul(x, w)`. */
+import * as attention from "./ops/attention.js";
 import * as elementwise from "./ops/elementwise.js";
 import * as indexSelect from "./ops/index_select.js";
 import * as matmul from "./ops/matmul.js";
@@ -8,7 +9,7 @@ import * as softmax from "./ops/softmax.js";
 import * as structural from "./ops/structural.js";
 import { Tensor } from "./tensor.js";
 
-const families = [elementwise, indexSelect, matmul, reduce, shape, softmax, structural] as const;
+const families = [attention, elementwise, indexSelect, matmul, reduce, shape, softmax, structural] as const;
 
 /** A function of a tensor, seen from that tensor. */
 type Method<F> = F extends (x: Tensor, ...rest: infer Rest) => infer Result
@@ -132,12 +133,15 @@ declare module "./tensor.js" {
   }
 }
 
+type AnyFunction = (...args: readonly unknown[]) => unknown;
+const isFunction = (value: unknown): value is AnyFunction => typeof value === "function";
+
 for (const family of families) {
-  for (const [name, value] of Object.entries<unknown>(family)) {
-    if (typeof value !== "function") continue;
+  for (const [name, fn] of Object.entries<unknown>(family)) {
+    if (!isFunction(fn)) continue;
     Object.defineProperty(Tensor.prototype, name, {
-      value(this: Tensor, ...rest: unknown[]): unknown {
-        return value(this, ...rest) as unknown;
+      value(this: Tensor, ...rest: readonly unknown[]): unknown {
+        return fn(this, ...rest);
       },
       writable: true,
       configurable: true,

@@ -58,10 +58,12 @@ export interface Operation {
   readonly vjp: ((args: VjpArguments) => readonly (Tensor | undefined)[]) | "zero" | "none";
   lower(node: Node): Lowering;
   /**
-   * Output strides follow the inputs' as TensorIterator decides (`iterator`), or the output is contiguous whatever
-   * the inputs are (`contiguous`, the default), or inputs are made contiguous first (`strict`).
+   * Output strides follow the inputs' as TensorIterator decides (`iterator`), or outputs are contiguous whatever the
+   * inputs are (`contiguous`, the default), or inputs are made contiguous first (`strict`).
    */
   readonly layout?: "iterator" | "contiguous" | "strict";
+  /** Layouts of the outputs where the operator has its own. */
+  outputLayouts?(node: Node): readonly Layout[];
   /** An ATen operator that overwrites an input with the result, for when nobody needs that input any more. */
   readonly inPlace?: { readonly key: OperatorKey; readonly input: number };
 }

@@ -307,11 +307,11 @@ class Planner {
       });
       return void this.#define(node.outputs[0]!, { storage, layout: storage.layout });
     }
+    const own = operation.outputLayouts?.(node);
     const writes = node.outputs.map((t, i) => {
+      const followed = i === 0 && operation.layout === "iterator";
       const layout =
-        i === 0 && operation.layout === "iterator"
-          ? this.#resultLayout(node, node.inputs)
-          : contiguousLayout(t.shape);
+        own?.[i] ?? (followed ? this.#resultLayout(node, node.inputs) : contiguousLayout(t.shape));
       const storage = this.#newStorage(layout, t.dtype, true);
       this.#define(t, { storage, layout });
       return storage.slot;

@@ -55,6 +55,7 @@ export {
   maskedFill,
   clamp,
   logSigmoid,
+  siluBackward,
   softplus,
   lerp,
 } from "./elementwise.js";
@@ -101,3 +102,5 @@ export { embedding, gather, scatterAdd, indexSelect, indexCopy } from "./index_s
 export { mm, bmm, matmul, linear } from "./matmul.js";
 export { softmax, logSoftmax, rmsNorm, layerNorm, normalize, crossEntropy } from "./softmax.js";
 export { stopGradient, detach, customVjp } from "./structural.js";
+export { attention, causalBias, paddingBias, type AttentionOptions } from "./attention.js";
+export { dropout, normal, uniform, withRandomKey } from "./random.js";

@@ -1,0 +1,70 @@
+import { Linear } from "../nn/linear.js";
+import { Module } from "../nn/module.js";
+import type { DType } from "../torch/dtype.js";
+import type { Parameter, Tensor } from "../tensor/index.js";
+
+/** What a forward pass of a model reads and writes besides the tokens. */
+export interface ForwardOptions {
+  /** 1 at real tokens, 0 at padding: [batch, length]. Needed for left padding only: causality hides padding on the right. */
+  readonly attentionMask?: Tensor | undefined;
+  /** Position of each token, int64 [length] or [batch, length]; 0, 1, 2 … by default. */
+  readonly positions?: Tensor | undefined;
+  /** Keys and values of earlier tokens, for generation. */
+  readonly cache?: LayerCaches | undefined;
+  /** Added to the attention scores in place of the causal bias, broadcastable to [batch, 1, length, keys]. */
+  readonly bias?: Tensor | undefined;
+}
+
+/** Where a model keeps keys and values while it generates. */
+export interface LayerCaches {
+  /** Takes the new keys and values [batch, kvHeads, length, size] of a layer and returns all it should attend to. */
+  update(layer: number, keys: Tensor, values: Tensor): { readonly keys: Tensor; readonly values: Tensor };
+}
+
+/** The sizes that generation and cost estimates need to know of any model. */
+export interface ModelShape {
+  readonly layers: number;
+  readonly hiddenSize: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  readonly vocabSize: number;
+  /** Longest sequence that the positions were trained for. */
+  readonly maxLength: number;
+}
+
+/**
+ * A causal language model: tokens in, final hidden states out, and a head that turns those into logits. The head is
+ * apart, so that losses can run it only where they need it.
+ */
+export abstract class CausalLM extends Module {
+  /** The value of `model_type` in config.json. */
+  abstract readonly modelType: string;
+  abstract readonly shape: ModelShape;
+  /** In which dtype products are computed. */
+  abstract readonly dtype: DType;
+  /** config.json of the checkpoint, to be written back as it came. */
+  abstract readonly configJson: Readonly<Record<string, unknown>>;
+
+  /** Final, normalised hidden states [batch, length, hidden] in float32, for ids int64 [batch, length]. */
+  abstract hiddenStates(inputIds: Tensor, options?: ForwardOptions): Tensor;
+
+  /** Weight of the head [vocabulary, hidden]; the embedding table where both are tied. */
+  abstract headWeight(): Parameter;
+
+  /** All linear layers with their paths, for adapters. The head is not among them. */
+  *linearLayers(): Generator<readonly [string, Linear]> {
+    for (const [path, module] of this.namedModules()) {
+      if (module instanceof Linear && module.weight !== this.headWeight()) yield [path, module];
+    }
+  }
+
+  /** Logits [..., vocabulary] in the model's dtype. */
+  logits(hidden: Tensor): Tensor {
+    return hidden.to(this.dtype).matmul(this.headWeight().to(this.dtype).transpose(0, 1));
+  }
+
+  /** Logits for ids [batch, length]: [batch, length, vocabulary]. */
+  forward(inputIds: Tensor, options?: ForwardOptions): Tensor {
+    return this.logits(this.hiddenStates(inputIds, options));
+  }
+}

@@ -1,0 +1,184 @@
+/** @file Llama (Touvron et al. 2023) and the models that share its architecture: SmolLM, TinyLlama, Llama 3. */
+import {
+  Embedding,
+  GatedMLP,
+  Linear,
+  Module,
+  RMSNorm,
+  applyRotary,
+  rotaryTables,
+  type RotaryTables,
+} from "../nn/index.js";
+import {
+  add,
+  arange,
+  attention,
+  causalBias,
+  constant,
+  HostTensor,
+  paddingBias,
+  scope,
+  type Parameter,
+  type Tensor,
+} from "../tensor/index.js";
+import type { DType } from "../torch/dtype.js";
+import { CausalLM, type ForwardOptions, type LayerCaches, type ModelShape } from "./causal_lm.js";
+import { llamaConfigToJson, type LlamaConfig } from "./config.js";
+import type { ParameterSource } from "./parameter_source.js";
+import { inverseFrequencies } from "./rope.js";
+
+/** What all layers of one forward pass share. */
+interface Shared {
+  readonly rotary: RotaryTables;
+  readonly bias: Tensor;
+  readonly cache: LayerCaches | undefined;
+  readonly dtype: DType;
+}
+
+class LlamaAttention extends Module {
+  readonly qProj: Linear;
+  readonly kProj: Linear;
+  readonly vProj: Linear;
+  readonly oProj: Linear;
+  readonly #headSize: number;
+  readonly #dropout: number;
+
+  constructor(config: LlamaConfig, path: string, source: ParameterSource) {
+    super();
+    const { hiddenSize, numAttentionHeads, numKeyValueHeads, headDim } = config;
+    const linear = (name: string, out: number, input: number): Linear =>
+      source.linear(`${path}.${name}`, out, input, config.attentionBias);
+    this.qProj = linear("q_proj", numAttentionHeads * headDim, hiddenSize);
+    this.kProj = linear("k_proj", numKeyValueHeads * headDim, hiddenSize);
+    this.vProj = linear("v_proj", numKeyValueHeads * headDim, hiddenSize);
+    this.oProj = linear("o_proj", hiddenSize, numAttentionHeads * headDim);
+    this.#headSize = headDim;
+    this.#dropout = config.attentionDropout;
+  }
+
+  forward(x: Tensor, layer: number, { rotary, bias, cache }: Shared): Tensor {
+    const [batch, length] = x.shape as readonly [number, number];
+    // [batch, length, heads * size] to [batch, heads, length, size]
+    const heads = (y: Tensor): Tensor => y.reshape([batch, length, -1, this.#headSize]).permute([0, 2, 1, 3]);
+    const q = applyRotary(heads(this.qProj.forward(x)), rotary, 1 / Math.sqrt(this.#headSize));
+    const k = applyRotary(heads(this.kProj.forward(x)), rotary);
+    const v = heads(this.vProj.forward(x));
+    const { keys, values } = cache === undefined ? { keys: k, values: v } : cache.update(layer, k, v);
+    const mixed = attention(q, keys, values, { bias, scale: 1, dropout: this.#dropout });
+    return this.oProj.forward(mixed.permute([0, 2, 1, 3]).reshape([batch, length, -1]));
+  }
+}
+
+class LlamaDecoderLayer extends Module {
+  readonly inputLayernorm: RMSNorm;
+  readonly selfAttn: LlamaAttention;
+  readonly postAttentionLayernorm: RMSNorm;
+  readonly mlp: GatedMLP;
+
+  constructor(config: LlamaConfig, path: string, source: ParameterSource) {
+    super();
+    const { hiddenSize, intermediateSize, rmsNormEps, mlpBias } = config;
+    const norm = (name: string): RMSNorm =>
+      new RMSNorm(source.parameter(`${path}.${name}.weight`, [hiddenSize]), rmsNormEps);
+    const linear = (name: string, out: number, input: number): Linear =>
+      source.linear(`${path}.mlp.${name}`, out, input, mlpBias);
+    this.inputLayernorm = norm("input_layernorm");
+    this.selfAttn = new LlamaAttention(config, `${path}.self_attn`, source);
+    this.postAttentionLayernorm = norm("post_attention_layernorm");
+    this.mlp = new GatedMLP(
+      linear("gate_proj", intermediateSize, hiddenSize),
+      linear("up_proj", intermediateSize, hiddenSize),
+      linear("down_proj", hiddenSize, intermediateSize),
+      config.hiddenAct,
+    );
+  }
+
+  /** The residual stream stays in float32; each branch computes in the model's dtype. */
+  forward(x: Tensor, layer: number, shared: Shared): Tensor {
+    const attended = this.selfAttn.forward(this.inputLayernorm.forward(x, shared.dtype), layer, shared);
+    const middle = add(x, attended.to(x.dtype));
+    const fed = this.mlp.forward(this.postAttentionLayernorm.forward(middle, shared.dtype));
+    return add(middle, fed.to(x.dtype));
+  }
+}
+
+class LlamaModel extends Module {
+  readonly embedTokens: Embedding;
+  readonly layers: readonly LlamaDecoderLayer[];
+  readonly norm: RMSNorm;
+
+  constructor(config: LlamaConfig, source: ParameterSource) {
+    super();
+    const { vocabSize, hiddenSize, numHiddenLayers, rmsNormEps } = config;
+    this.embedTokens = new Embedding(source.parameter("model.embed_tokens.weight", [vocabSize, hiddenSize]));
+    this.layers = Array.from(
+      { length: numHiddenLayers },
+      (_, i) => new LlamaDecoderLayer(config, `model.layers.${i}`, source),
+    );
+    this.norm = new RMSNorm(source.parameter("model.norm.weight", [hiddenSize]), rmsNormEps);
+  }
+
+  forward(inputIds: Tensor, shared: Shared): Tensor {
+    const wide = shared.dtype === "float64" ? "float64" : "float32";
+    let x = scope("embed_tokens", () => this.embedTokens.forward(inputIds, wide));
+    this.layers.forEach((layer, i) => {
+      x = scope(`layers.${i}`, () => layer.forward(x, i, shared));
+    });
+    return scope("norm", () => this.norm.forward(x));
+  }
+}
+
+/** Llama with a language model head. */
+export class LlamaForCausalLM extends CausalLM {
+  readonly modelType = "llama";
+  readonly model: LlamaModel;
+  readonly lmHead: Linear | undefined;
+  readonly dtype: DType;
+  readonly #config: LlamaConfig;
+
+  constructor(config: LlamaConfig, source: ParameterSource) {
+    super();
+    this.#config = config;
+    this.dtype = source.dtype;
+    this.model = new LlamaModel(config, source);
+    this.lmHead = config.tieWordEmbeddings
+      ? undefined
+      : new Linear(source.parameter("lm_head.weight", [config.vocabSize, config.hiddenSize]));
+  }
+
+  get config(): LlamaConfig {
+    return this.#config;
+  }
+
+  get configJson(): Readonly<Record<string, unknown>> {
+    return llamaConfigToJson(this.#config);
+  }
+
+  get shape(): ModelShape {
+    const c = this.#config;
+    return {
+      layers: c.numHiddenLayers,
+      hiddenSize: c.hiddenSize,
+      kvHeads: c.numKeyValueHeads,
+      headSize: c.headDim,
+      vocabSize: c.vocabSize,
+      maxLength: c.maxPositionEmbeddings,
+    };
+  }
+
+  headWeight(): Parameter {
+    return this.lmHead?.weight ?? this.model.embedTokens.weight;
+  }
+
+  hiddenStates(inputIds: Tensor, options: ForwardOptions = {}): Tensor {
+    const { rope, headDim, maxPositionEmbeddings } = this.#config;
+    const length = inputIds.shape[1]!;
+    const frequencies = inverseFrequencies(rope, headDim, length, maxPositionEmbeddings);
+    const positions = options.positions ?? arange(0, length);
+    const rotary = rotaryTables(positions, constant(new HostTensor(frequencies, [headDim / 2], "float32")));
+    const causal = options.bias ?? causalBias(length, length);
+    const bias =
+      options.attentionMask === undefined ? causal : add(causal, paddingBias(options.attentionMask));
+    return this.model.forward(inputIds, { rotary, bias, cache: options.cache, dtype: this.dtype });
+  }
+}

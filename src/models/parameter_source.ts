@@ -1,0 +1,81 @@
+import { CraftError } from "../errors.js";
+import { Linear } from "../nn/linear.js";
+import { normalInit } from "../nn/init.js";
+import { Random } from "../random.js";
+import { Parameter, type Shape } from "../tensor/index.js";
+import type { Device } from "../torch/device.js";
+import { DeviceTensor } from "../torch/device_tensor.js";
+import type { DType } from "../torch/dtype.js";
+
+/** What a checkpoint offers to a model that is being built. */
+export interface WeightReader {
+  readonly names: readonly string[];
+  shape(name: string): Shape;
+  read(name: string, options: { readonly dtype: DType; readonly device: Device }): DeviceTensor;
+}
+
+interface SourceOptions {
+  readonly dtype: DType;
+  readonly device: Device;
+}
+
+/** Gives a model its parameters by name while it is built, from a checkpoint or at random. */
+export class ParameterSource {
+  /** The dtype that the model computes in and stores its parameters in. */
+  readonly dtype: DType;
+  readonly #make: (name: string, shape: Shape) => DeviceTensor;
+  readonly #asked = new Set<string>();
+
+  private constructor(dtype: DType, make: (name: string, shape: Shape) => DeviceTensor) {
+    this.dtype = dtype;
+    this.#make = make;
+  }
+
+  /** Reads each parameter when it is asked for, so that at most one is held twice. */
+  static fromWeights(reader: WeightReader, file: string, { dtype, device }: SourceOptions): ParameterSource {
+    return new ParameterSource(dtype, (name, shape) => {
+      if (!reader.names.includes(name)) {
+        throw new CraftError({
+          subject: file,
+          value: name,
+          reason: "lacks this tensor, which the architecture in config.json needs",
+          remedy: "Check that config.json belongs to these weights.",
+        });
+      }
+      const found = reader.shape(name);
+      if (found.join() !== shape.join()) {
+        throw new CraftError({
+          subject: `${file}, tensor ${name}`,
+          value: `[${found.join(", ")}]`,
+          reason: `has another shape than config.json says, [${shape.join(", ")}]`,
+          remedy: "Check that config.json belongs to these weights.",
+        });
+      }
+      return reader.read(name, { dtype, device });
+    });
+  }
+
+  /** Normal weights with the given standard deviation; norms are one and biases zero. */
+  static random(seed: number, std: number, { dtype, device }: SourceOptions): ParameterSource {
+    return new ParameterSource(dtype, (name, shape) => {
+      if (name.endsWith("norm.weight")) return DeviceTensor.full(shape, 1, dtype, device);
+      if (name.endsWith(".bias")) return DeviceTensor.full(shape, 0, dtype, device);
+      return normalInit(new Random(seed, name), shape, std, dtype, device);
+    });
+  }
+
+  parameter(name: string, shape: Shape): Parameter {
+    this.#asked.add(name);
+    return new Parameter(this.#make(name, shape));
+  }
+
+  linear(path: string, out: number, input: number, bias: boolean): Linear {
+    const weight = this.parameter(`${path}.weight`, [out, input]);
+    return new Linear(weight, bias ? this.parameter(`${path}.bias`, [out]) : undefined);
+  }
+
+  /** Names that the model asked for so far. */
+  get asked(): ReadonlySet<string> {
+    return this.#asked;
+  }
+}

@@ -1,0 +1,38 @@
+import { customVjp, gelu, mul, silu, siluBackward, type Tensor } from "../tensor/index.js";
+import { Module } from "./module.js";
+import type { Linear } from "./linear.js";
+
+/** silu(gate) * up (Shazeer 2020). The backward pass computes silu(gate) again instead of keeping it. */
+export function swiglu(gate: Tensor, up: Tensor): Tensor {
+  return customVjp(
+    [gate, up],
+    (g, u) => ({ results: [mul(silu(g!), u!)], keep: { gate: g!, up: u! } }),
+    ([gradient], { gate: g, up: u }) => [siluBackward(mul(gradient!, u), g), mul(gradient!, silu(g))],
+  )[0]!;
+}
+
+/** `gelu_tanh` is GELU by its tanh approximation. */
+export type GateActivation = "silu" | "gelu" | "gelu_tanh";
+
+/** down(act(gate(x)) * up(x)), the feed-forward part of Llama's blocks. */
+export class GatedMLP extends Module {
+  readonly gateProj: Linear;
+  readonly upProj: Linear;
+  readonly downProj: Linear;
+  readonly #activation: GateActivation;
+
+  constructor(gateProj: Linear, upProj: Linear, downProj: Linear, activation: GateActivation = "silu") {
+    super();
+    this.gateProj = gateProj;
+    this.upProj = upProj;
+    this.downProj = downProj;
+    this.#activation = activation;
+  }
+
+  forward(x: Tensor): Tensor {
+    const [gate, up] = [this.gateProj.forward(x), this.upProj.forward(x)];
+    const activation = this.#activation;
+    if (activation === "silu") return this.downProj.forward(swiglu(gate, up));
+    return this.downProj.forward(mul(gelu(gate, activation === "gelu" ? "none" : "tanh"), up));
+  }
+}

@@ -1,0 +1,97 @@
+/** @file Cross-entropy of a language model head that never holds all logits. */
+import {
+  add,
+  cat,
+  customVjp,
+  exp,
+  full,
+  indexSelect,
+  logSoftmax,
+  mm,
+  mul,
+  neg,
+  reshape,
+  scatterAdd,
+  slice,
+  sum,
+  transpose,
+  unsqueeze,
+  type Tensor,
+} from "../tensor/index.js";
+
+export interface TokenLossInput {
+  /** Final hidden states [..., size]. */
+  readonly hidden: Tensor;
+  /** Head weight [vocabulary, size]. */
+  readonly weight: Tensor;
+  /** Which rows of the flattened hidden states predict a label, int64 [n]. */
+  readonly positions: Tensor;
+  /** The labels there, int64 [n]. */
+  readonly labels: Tensor;
+  /** Weight of each label, float32 [n]; 0 for places that only fill a bucket. */
+  readonly weights: Tensor;
+  /** Rows whose logits are held at a time. */
+  readonly chunk?: number;
+}
+
+/**
+ * Sum over n of -weights[n] * log softmax(hidden[positions[n]] W^T)[labels[n]]: a float32 scalar.
+ *
+ * Only the given positions pass through the head, `chunk` rows at a time. Each chunk's gradient
+ * (softmax - onehot) W is formed while its logits are there, so that the backward pass only scales it; where no
+ * gradient is asked for, none of it is computed.
+ */
+export function tokenLoss({
+  hidden,
+  weight,
+  positions,
+  labels,
+  weights,
+  chunk = 128,
+}: TokenLossInput): Tensor {
+  const size = hidden.shape.at(-1)!;
+  const rows = indexSelect(reshape(hidden, [hidden.numel / size, size]), 0, positions);
+  const [loss] = customVjp(
+    [rows, weight],
+    (h, w) => {
+      const parts: ChunkLoss[] = [];
+      for (let start = 0; start < positions.numel; start += chunk) {
+        const part = (x: Tensor): Tensor => slice(x, 0, start, start + chunk);
+        parts.push(chunkLoss(part(h!), w!, part(labels), part(weights)));
+      }
+      return { results: [parts.map((p) => p.loss).reduce((a, b) => add(a, b))], keep: parts };
+    },
+    ([g], parts) => [
+      mul(cat(parts.map((p) => p.hiddenGradient)), g!),
+      mul(
+        parts.map((p) => p.weightGradient).reduce((a, b) => add(a, b)),
+        g!,
+      ),
+    ],
+  );
+  return loss!;
+}
+
+interface ChunkLoss {
+  readonly loss: Tensor;
+  readonly hiddenGradient: Tensor;
+  readonly weightGradient: Tensor;
+}
+
+function chunkLoss(hidden: Tensor, weight: Tensor, labels: Tensor, weights: Tensor): ChunkLoss {
+  const head = weight.to(hidden.dtype);
+  const wide = hidden.dtype === "float64" ? "float64" : "float32";
+  const logProbabilities = logSoftmax(mm(hidden, transpose(head, 0, 1)), -1, wide);
+  const index = unsqueeze(labels, 1);
+  const chosen = reshape(logProbabilities.gather(1, index), [labels.numel]);
+  // d loss / d logits = softmax - onehot for each row, times the row's weight.
+  const minusOne = full([labels.numel, 1], -1, wide);
+  const difference = scatterAdd(exp(logProbabilities), 1, index, minusOne).to(hidden.dtype);
+  const rowWeights = unsqueeze(weights, 1).to(wide);
+  const weighted = mul(hidden.to(wide), rowWeights).to(hidden.dtype);
+  return {
+    loss: neg(sum(mul(chosen, weights))),
+    hiddenGradient: mul(mm(difference, head).to(wide), rowWeights),
+    weightGradient: mm(transpose(difference, 0, 1), weighted).to(wide),
+  };
+}

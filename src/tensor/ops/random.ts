@@ -1,0 +1,99 @@
+/**
+ * @file Random numbers as a pure function of a key and a place.
+ *
+ * ATen's generators cannot be seeded through the stable ABI, and a run that is resumed, or a forward pass that is
+ * done twice, must see the same numbers. So each element hashes its index, the key that is fed, and the place of the
+ * operation in the program. The mixing function is the 32-bit finaliser with constants found by C. Wellons' search
+ * ("lowbias32"), applied twice with the key in between.
+ */
+import { arange, constant } from "../leaf.js";
+import { numel, type Shape, type Tensor } from "../tensor.js";
+import {
+  add,
+  bitwiseAnd,
+  bitwiseRightShift,
+  bitwiseXor,
+  cast,
+  cos,
+  ge,
+  log,
+  mul,
+  sqrt,
+  where,
+} from "./elementwise.js";
+import { reshape, slice } from "./shape.js";
+
+/** Shifts without dragging the sign along. */
+const shiftRight = (x: Tensor, bits: number): Tensor =>
+  bitwiseAnd(bitwiseRightShift(x, bits), 2 ** (32 - bits) - 1);
+
+function mix(x: Tensor): Tensor {
+  let y = bitwiseXor(x, shiftRight(x, 16));
+  y = mul(y, 0x7feb352d);
+  y = bitwiseXor(y, shiftRight(y, 15));
+  y = mul(y, 0x846ca68b | 0);
+  return bitwiseXor(y, shiftRight(y, 16));
+}
+
+/** 32 random bits for each element, as int32 [n]. */
+function randomBits(count: number, key: Tensor, place: number): Tensor {
+  const index = arange(0, count, "int32");
+  const first = reshape(slice(key, 0, 0, 1), []);
+  const second = reshape(slice(key, 0, 1, 2), []);
+  const spread = Math.imul(place + 1, 0x9e3779b9) | 0;
+  return mix(bitwiseXor(mix(bitwiseXor(index, bitwiseXor(first, spread))), second));
+}
+
+/**
+ * Uniform numbers in [0, 1), multiples of 2^-24, float32.
+ *
+ * @param key int32 [2], fed anew for each step: equal keys give equal numbers
+ * @param place tells operations of one program apart
+ */
+export function uniform(shape: Shape, key: Tensor, place: number): Tensor {
+  const bits = shiftRight(randomBits(numel(shape), key, place), 8);
+  return reshape(mul(cast(bits, "float32"), 2 ** -24), shape);
+}
+
+/** Numbers from the standard normal distribution by the Box-Muller transform, float32. */
+export function normal(shape: Shape, key: Tensor, place: number): Tensor {
+  const pairs = uniform([2, numel(shape)], key, place);
+  // 1 - u lies in (0, 1], where the logarithm is finite.
+  const radius = sqrt(mul(log(add(mul(slice(pairs, 0, 0, 1), -1), 1)), -2));
+  return reshape(mul(radius, cos(mul(slice(pairs, 0, 1, 2), 2 * Math.PI))), shape);
+}
+
+interface RandomScope {
+  readonly key: Tensor;
+  place: number;
+}
+
+let current: RandomScope | undefined;
+
+/**
+ * Traces `body` with randomness switched on: {@link dropout} draws from `key` there and does nothing elsewhere.
+ * Places are numbered in order of use, so that the same model code draws the same numbers for the same key.
+ */
+export function withRandomKey<T>(key: Tensor, body: () => T): T {
+  const outer = current;
+  current = { key, place: 0 };
+  try {
+    return body();
+  } finally {
+    current = outer;
+  }
+}
+
+/** The key and a place of its own inside {@link withRandomKey}; undefined outside, where nothing is random. */
+export const nextRandomPlace = (): { key: Tensor; place: number } | undefined =>
+  current === undefined ? undefined : { key: current.key, place: current.place++ };
+
+/** Zeroes each element with probability `rate` and scales the others by 1 / (1 - rate) (Srivastava et al. 2014). */
+export function dropout(x: Tensor, rate: number): Tensor {
+  if (!(rate >= 0 && rate < 1))
+    throw new RangeError(`dropout rate = ${rate}: must be at least 0 and below 1.`);
+  const random = rate === 0 ? undefined : nextRandomPlace();
+  if (random === undefined) return x;
+  const keep = ge(uniform(x.shape, random.key, random.place), rate);
+  return where(keep, mul(x, 1 / (1 - rate)), constant(0, x.dtype));
+}
