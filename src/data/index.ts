@@ -1,0 +1,33 @@
+/** @file Datasets, their preparation, and loaders. */
+export type { Row, RowSource } from "./source.js";
+export { Dataset, type SplitOptions } from "./dataset.js";
+export { IterableDataset } from "./iterable.js";
+export { ignoredLabel, type TokenIds, type TokenisedRow } from "./tokens.js";
+export type { ChatMessage, SftFormat } from "./sft_format.js";
+export {
+  describeNotes,
+  type NoteKind,
+  type PreparationNote,
+  type PreparationNotes,
+  type PreparationOptions,
+  type PreparationReport,
+  type Prepared,
+} from "./prepared.js";
+export type { PreparedRow } from "./tokenised_rows.js";
+export { prepareSftDataset, prepareSftStream, type RowTokenizer, type SftRowOptions } from "./sft_rows.js";
+export { bucketSize, type BucketOptions } from "./buckets.js";
+export type { PaddedTokens, PaddingOptions } from "./padding.js";
+export { DataCollatorForLanguageModeling, type LanguageModelingBatch } from "./collator.js";
+export { labelPositions, type LabelPositions } from "./label_positions.js";
+export { BatchSampler, type BatchSamplerOptions } from "./sampler.js";
+export {
+  DataLoader,
+  rowLengths,
+  StreamingDataLoader,
+  type Collate,
+  type DataLoaderOptions,
+  type Loader,
+  type LoaderState,
+  type StreamingDataLoaderOptions,
+} from "./loader.js";
+export { SingleObjectiveLoader, type MicroBatch, type WindowLoader, type WindowOptions } from "./windows.js";
