@@ -1,4 +1,6 @@
 import { Linear } from "../nn/linear.js";
+import type { GenerationConfig } from "./generation_config.js";
+import type { JsonObject } from "./python_json.js";
 import { Module } from "../nn/module.js";
 import type { DType } from "../torch/dtype.js";
 import type { Parameter, Tensor } from "../tensor/index.js";
@@ -42,8 +44,11 @@ export abstract class CausalLM extends Module {
   abstract readonly shape: ModelShape;
   /** In which dtype products are computed. */
   abstract readonly dtype: DType;
-  /** config.json of the checkpoint, to be written back as it came. */
-  abstract readonly configJson: Readonly<Record<string, unknown>>;
+  /** config.json: what came with the checkpoint, with what has changed since. */
+  abstract readonly configJson: JsonObject;
+  /** The folder that the model was loaded from. */
+  nameOrPath: string | undefined;
+  generationConfig: GenerationConfig | undefined;
 
   /** Final, normalised hidden states [batch, length, hidden] in float32, for ids int64 [batch, length]. */
   abstract hiddenStates(inputIds: Tensor, options?: ForwardOptions): Tensor;

@@ -25,6 +25,7 @@ import type { DType } from "../torch/dtype.js";
 import { CausalLM, type ForwardOptions, type LayerCaches, type ModelShape } from "./causal_lm.js";
 import { llamaConfigToJson, type LlamaConfig } from "./config.js";
 import type { ParameterSource } from "./parameter_source.js";
+import type { JsonObject } from "./python_json.js";
 import { inverseFrequencies } from "./rope.js";
 
 /** What all layers of one forward pass share. */
@@ -150,7 +151,7 @@ export class LlamaForCausalLM extends CausalLM {
     return this.#config;
   }
 
-  get configJson(): Readonly<Record<string, unknown>> {
+  get configJson(): JsonObject {
     return llamaConfigToJson(this.#config);
   }
 

@@ -6,7 +6,7 @@ import type { Linear } from "./linear.js";
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
   return customVjp(
     [gate, up],
-    (g, u) => ({ results: [mul(silu(g!), u!)], keep: { gate: g!, up: u! } }),
+    (g, u) => ({ results: [mul(silu(g), u)], keep: { gate: g, up: u } }),
     ([gradient], { gate: g, up: u }) => [siluBackward(mul(gradient!, u), g), mul(gradient!, silu(g))],
   )[0]!;
 }

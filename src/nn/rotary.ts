@@ -58,7 +58,7 @@ export function applyRotary(x: Tensor, tables: RotaryTables, scale = 1): Tensor 
   // The transpose of a rotation turns back by the same angle.
   return customVjp(
     [x],
-    (input) => ({ results: [rotate(input!.contiguous(wide), scaled).to(dtype)], keep: undefined }),
+    (input) => ({ results: [rotate(input.contiguous(wide), scaled).to(dtype)], keep: undefined }),
     ([g]) => [rotate(g!.to(wide), { cos: scaled.cos, sin: neg(scaled.sin) }).to(dtype)],
   )[0]!;
 }

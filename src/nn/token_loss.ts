@@ -57,7 +57,7 @@ export function tokenLoss({
       const parts: ChunkLoss[] = [];
       for (let start = 0; start < positions.numel; start += chunk) {
         const part = (x: Tensor): Tensor => slice(x, 0, start, start + chunk);
-        parts.push(chunkLoss(part(h!), w!, part(labels), part(weights)));
+        parts.push(chunkLoss(part(h), w, part(labels), part(weights)));
       }
       return { results: [parts.map((p) => p.loss).reduce((a, b) => add(a, b))], keep: parts };
     },

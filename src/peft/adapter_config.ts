@@ -8,21 +8,16 @@ import { jsonFloat, stringifyPythonJson, type JsonObject, type JsonValue } from 
 
 export const adapterConfigFile = "adapter_config.json";
 
-/** How new factors start. Once they are trained it means nothing. */
-export type LoraInit = boolean | "gaussian" | "orthogonal";
-
 /** The settings of a LoRA adapter; names and defaults are those of PEFT's LoraConfig. */
 export interface AdapterConfig {
   /** Rank of the update, at least 1. 8 by default. */
   readonly r: number;
-  /** The update is scaled by `loraAlpha / r`, or `loraAlpha / sqrt(r)` with `useRslora`. 8 by default. */
+  /** The update is scaled by `loraAlpha / r`. 8 by default. */
   readonly loraAlpha: number;
   /** Dropout of what enters A in training, in [0, 1). 0 by default. */
   readonly loraDropout: number;
   /** Names of modules or ends of their paths, or a regular expression for whole paths. */
   readonly targetModules: readonly string[] | string;
-  readonly useRslora: boolean;
-  readonly initLoraWeights: LoraInit;
   /** Where the base model was found when the adapter was trained. */
   readonly baseModelNameOrPath: string | undefined;
   readonly revision: string | undefined;
@@ -32,6 +27,19 @@ export interface AdapterConfig {
 
 // The version whose fields and defaults these are; PEFT of other versions reads such files too.
 const peftVersion = "0.21.0";
+
+/** Settings for a new adapter, with PEFT's defaults for what is left out. */
+export const newAdapterConfig = (
+  settings: Pick<AdapterConfig, "targetModules"> & Partial<AdapterConfig>,
+): AdapterConfig => ({
+  r: 8,
+  loraAlpha: 8,
+  loraDropout: 0,
+  baseModelNameOrPath: undefined,
+  revision: undefined,
+  json: {},
+  ...settings,
+});
 
 /** Options of PEFT that are not supported, with their values in a file that does not use them. */
 const unused: Readonly<Record<string, JsonValue>> = {
@@ -60,6 +68,7 @@ const unused: Readonly<Record<string, JsonValue>> = {
   use_bdlora: null,
   use_dora: false,
   use_qalora: false,
+  use_rslora: false,
   velora_config: null,
 };
 
@@ -84,7 +93,6 @@ const understood = [
   "runtime_config",
   "target_modules",
   "task_type",
-  "use_rslora",
 ];
 
 /**
@@ -119,8 +127,6 @@ export function adapterConfigFromJson(json: JsonObject, file: string): AdapterCo
     loraAlpha: fields.number("lora_alpha", 8, { above: 0 }),
     loraDropout,
     targetModules: targetModules(fields),
-    useRslora: fields.boolean("use_rslora", false),
-    initLoraWeights: initialisation(fields),
     baseModelNameOrPath: fields.optionalString("base_model_name_or_path"),
     revision: fields.optionalString("revision"),
     json,
@@ -131,6 +137,12 @@ function refuseUnsupported(fields: JsonFields): void {
   if (!fields.has("peft_type")) throw fields.error("peft_type", "is missing");
   fields.refuseUnless("peft_type", ["LORA"], "is not supported", "Supported is LORA");
   fields.refuseUnless("task_type", ["CAUSAL_LM"], "is not supported", "Supported is CAUSAL_LM");
+  fields.refuseUnless(
+    "init_lora_weights",
+    [true, false, "gaussian", "orthogonal"],
+    "is not supported: such adapters may need changed weights of the base model",
+    "Supported are true, false, gaussian and orthogonal",
+  );
   for (const key of fields.keys()) {
     if (understood.includes(key) || Object.hasOwn(harmless, key)) continue;
     // Of an option that is unknown here it can only be told that it is off.
@@ -152,17 +164,6 @@ function targetModules(fields: JsonFields): readonly string[] | string {
   });
 }
 
-function initialisation(fields: JsonFields): LoraInit {
-  const key = "init_lora_weights";
-  const value = fields.json[key] ?? true;
-  if (typeof value === "boolean" || value === "gaussian" || value === "orthogonal") return value;
-  throw fields.error(
-    key,
-    "is not supported: such adapters may need changed weights of the base model",
-    "Supported are true, false, gaussian and orthogonal",
-  );
-}
-
 /**
  * The text of `file`. Fields that are not understood here are written as they were read, and those of a new adapter
  * with PEFT's defaults.
@@ -173,6 +174,7 @@ export function adapterConfigText(config: AdapterConfig, file: string): string {
   const json: JsonObject = {
     ...unused,
     ...harmless,
+    init_lora_weights: true,
     task_type: "CAUSAL_LM",
     ...config.json,
     peft_type: "LORA",
@@ -181,8 +183,6 @@ export function adapterConfigText(config: AdapterConfig, file: string): string {
     lora_alpha: config.loraAlpha,
     lora_dropout: jsonFloat(config.loraDropout),
     target_modules: config.targetModules,
-    use_rslora: config.useRslora,
-    init_lora_weights: config.initLoraWeights,
     base_model_name_or_path: config.baseModelNameOrPath ?? null,
     revision: config.revision ?? null,
   };

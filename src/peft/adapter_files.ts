@@ -13,7 +13,7 @@ import {
   type AdapterConfig,
 } from "./adapter_config.js";
 
-export { readAdapterConfig, type AdapterConfig, type LoraInit } from "./adapter_config.js";
+export { newAdapterConfig, readAdapterConfig, type AdapterConfig } from "./adapter_config.js";
 
 const weightsFile = "adapter_model.safetensors";
 const prefix = "base_model.model.";

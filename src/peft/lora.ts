@@ -1,7 +1,8 @@
 /** @file Low-rank adapters (Hu et al. 2021), with PEFT's names, defaults and initial values. */
 import { CraftError } from "../errors.js";
 import type { CausalLM } from "../models/causal_lm.js";
-import { kaimingUniform, Linear, Module, type LinearAdapter } from "../nn/index.js";
+import type { Linear} from "../nn/index.js";
+import { kaimingUniform, Module, type LinearAdapter } from "../nn/index.js";
 import { Random } from "../random.js";
 import { dropout, mul, Parameter, type Tensor } from "../tensor/index.js";
 import { DeviceTensor } from "../torch/device_tensor.js";

@@ -1,0 +1,131 @@
+/** @file Model folders to models and back. */
+import { CraftError } from "../errors.js";
+import { cpu, type Device } from "../torch/device.js";
+import type { DeviceTensor } from "../torch/device_tensor.js";
+import { isFloating, type DType } from "../torch/dtype.js";
+import { autoDtype, readProcessor } from "../torch/environment.js";
+import { loadTorch, requireDevice } from "../torch/torch.js";
+import type { CausalLM } from "./causal_lm.js";
+import { openCheckpoint } from "./checkpoint.js";
+import {
+  llamaConfigFromJson,
+  readConfig,
+  readGenerationConfig,
+  requireModelType,
+  writeConfig,
+  writeGenerationConfig,
+  type ModelConfig,
+} from "./config.js";
+import { LlamaForCausalLM } from "./llama.js";
+import { ParameterSource } from "./parameter_source.js";
+import type { JsonObject } from "./python_json.js";
+import { writeCheckpoint } from "./write_checkpoint.js";
+
+export interface LoadOptions {
+  /**
+   * The dtype that the model computes in and keeps its weights in. `auto` (default) is bfloat16 where the processor
+   * or GPU is fast with it, else float32.
+   */
+  readonly dtype?: DType | "auto";
+  readonly device?: Device;
+}
+
+type Build = (config: ModelConfig, source: ParameterSource) => CausalLM;
+
+/** The architectures, by `model_type` in config.json. */
+const architectures: ReadonlyMap<string, Build> = new Map([
+  [
+    "llama",
+    ({ json, file }: ModelConfig, source: ParameterSource) =>
+      new LlamaForCausalLM(llamaConfigFromJson(json, file), source),
+  ],
+]);
+
+/** Values of `model_type` that can be loaded. */
+export const supportedModelTypes: readonly string[] = [...architectures.keys()];
+
+function builder(config: ModelConfig): Build {
+  requireModelType(config, supportedModelTypes);
+  return architectures.get(config.modelType)!;
+}
+
+/** The dtype that `auto` stands for on this machine. */
+export function resolveDType(dtype: DType | "auto" = "auto", device: Device = cpu): DType {
+  if (dtype === "auto") return device.type === "cpu" ? autoDtype(readProcessor().features).dtype : "bfloat16";
+  if (!isFloating(dtype))
+    throw new CraftError({
+      subject: "dtype",
+      value: dtype,
+      reason: "is not a float",
+      remedy: "Use float32, bfloat16, float16, float64 or auto.",
+    });
+  return dtype;
+}
+
+/** Loads causal language models by the `model_type` of their config.json. */
+export const AutoModelForCausalLM = {
+  /**
+   * Loads a model folder as transformers saves it: config.json and safetensors weights in one file or sharded.
+   * Tensors are read one by one, so that little more than the model itself is in memory.
+   *
+   * @throws CraftError for an unsupported architecture or option, and for missing or broken files.
+   */
+  async fromPretrained(folder: string, options: LoadOptions = {}): Promise<CausalLM> {
+    const config = readConfig(folder);
+    const build = builder(config);
+    const device = options.device ?? cpu;
+    const dtype = resolveDType(options.dtype, device);
+    await loadTorch();
+    requireDevice(device);
+    const checkpoint = openCheckpoint(folder);
+    try {
+      const model = build(config, ParameterSource.fromWeights(checkpoint, folder, { dtype, device }));
+      model.nameOrPath = folder;
+      model.generationConfig = readGenerationConfig(folder);
+      return model;
+    } finally {
+      checkpoint.close();
+    }
+  },
+
+  /** A model with random weights, normal with the config's `initializer_range`. */
+  async fromConfig(
+    json: JsonObject,
+    options: LoadOptions & { readonly seed?: number } = {},
+  ): Promise<CausalLM> {
+    const config: ModelConfig = {
+      file: "config",
+      modelType: typeof json["model_type"] === "string" ? json["model_type"] : "",
+      json,
+    };
+    const build = builder(config);
+    const device = options.device ?? cpu;
+    const dtype = resolveDType(options.dtype, device);
+    await loadTorch();
+    const std = typeof json["initializer_range"] === "number" ? json["initializer_range"] : 0.02;
+    return build(config, ParameterSource.random(options.seed ?? 0, std, { dtype, device }));
+  },
+};
+
+/**
+ * Writes config.json, generation_config.json and the weights into a folder that transformers, too, can load. Adapters
+ * are not part of the model and are left out.
+ */
+export function savePretrained(
+  model: CausalLM,
+  folder: string,
+  options: { readonly maxShardBytes?: number } = {},
+): void {
+  const tensors: [string, DeviceTensor][] = [];
+  for (const [name, parameter] of model.namedParameters()) {
+    if (!name.includes(".adapter.")) tensors.push([name, parameter.value]);
+  }
+  const stored = tensors[0]?.[1].dtype ?? model.dtype;
+  writeCheckpoint(folder, tensors, options);
+  writeConfig(folder, withDType(model.configJson, stored));
+  if (model.generationConfig !== undefined) writeGenerationConfig(folder, model.generationConfig.json);
+}
+
+function withDType(json: JsonObject, dtype: DType): JsonObject {
+  return "torch_dtype" in json ? { ...json, torch_dtype: dtype } : { ...json, dtype };
+}
