@@ -61,6 +61,20 @@ export function makeCraftDatasets<R extends object, P extends object = Row>(
   return { strategy, sft, contrastive: asDataset(contrastiveDataset, "contrastiveDataset") };
 }
 
+/**
+ * Reads every row that the contrastive loss will, so that a row that cannot be collated is found before training.
+ *
+ * @param check - the check of the run's collator, {@link CRAFTCollator.check}.
+ * @throws {@link CraftError} naming the first such row.
+ */
+export async function checkCraftBundle<R extends object, P extends object>(
+  bundle: CraftDatasetBundle<R, P>,
+  check: (row: object, strategy: CraftStrategy, where: string) => void,
+): Promise<void> {
+  const dataset: Dataset<object> = bundle.strategy === "paired_dataset" ? bundle.contrastive : bundle.sft;
+  for (let i = 0; i < dataset.length; i++) check(await dataset.row(i), bundle.strategy, dataset.where(i));
+}
+
 function asDataset<R extends object>(rows: Dataset<R> | readonly R[], name: string): Dataset<R> {
   const dataset = rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
   requireRows(dataset);

@@ -10,11 +10,13 @@ import {
   paddedLength,
   padRows,
   padTokens,
+  type MaskedTokens,
   type PaddedTokens,
   type PaddingOptions,
 } from "../../data/padding.js";
 import { column, ignoredLabel, integerColumn, missingColumn, tokenColumn } from "../../data/tokens.js";
 import { CraftError } from "../../errors.js";
+import type { CraftStrategy } from "./bundle.js";
 import { textHash } from "./text_hash.js";
 
 /** The columns that hold each side of a pair. */
@@ -143,17 +145,9 @@ export class CRAFTCollator {
    */
   readonly collatePairs = (rows: readonly object[], where: readonly string[] = []): PairBatch => {
     this.requirePairs(rows.length, where);
-    const { anchorInputIds, anchorAttentionMask, positiveInputIds, positiveAttentionMask } = this.keys;
-    const side = (ids: string, mask: string) =>
-      rows.map((row, i) => {
-        const name = where[i] ?? `batch, row ${i}`;
-        const missing = [anchorInputIds, positiveInputIds].filter((key) => column(row, key) === undefined);
-        if (missing.length > 0)
-          throw missingColumn(row, missing, name, "Tokenise both sides, or set the keys option");
-        return maskedTokens(row, { ids, mask }, name, this.padding.maxLength);
-      });
-    const anchors = side(anchorInputIds, anchorAttentionMask);
-    const positives = side(positiveInputIds, positiveAttentionMask);
+    const pairs = rows.map((row, i) => this.pair(row, where[i] ?? `batch, row ${i}`));
+    const anchors = pairs.map((pair) => pair.anchor);
+    const positives = pairs.map((pair) => pair.positive);
     const all = [...anchors, ...positives].map((tokens) => tokens.ids);
     const length = this.options.padTogether === false ? undefined : paddedLength(all, this.padding);
     const anchorHash = Int32Array.from(anchors, ({ ids, mask }) => textHash(ids, mask));
@@ -211,6 +205,26 @@ export class CRAFTCollator {
     const paired = first !== undefined && column(first, this.keys.positiveInputIds) !== undefined;
     return paired ? this.collatePairs(rows, where) : this.collateSft(rows, where);
   };
+
+  /** @throws {@link CraftError} if the row cannot be collated for the strategy; `where` names it. */
+  readonly check = (row: object, strategy: CraftStrategy, where: string): void => {
+    if (strategy === "paired_dataset") this.pair(row, where);
+    else this.viewMasks(row, where);
+  };
+
+  private pair(row: object, where: string): Record<"anchor" | "positive", MaskedTokens> {
+    const { anchorInputIds, anchorAttentionMask, positiveInputIds, positiveAttentionMask } = this.keys;
+    const missing = [anchorInputIds, positiveInputIds].filter((key) => column(row, key) === undefined);
+    if (missing.length > 0) {
+      throw missingColumn(row, missing, where, "Tokenise both sides, or set the keys option");
+    }
+    const side = (ids: string, mask: string) =>
+      maskedTokens(row, { ids, mask }, where, this.padding.maxLength);
+    return {
+      anchor: side(anchorInputIds, anchorAttentionMask),
+      positive: side(positiveInputIds, positiveAttentionMask),
+    };
+  }
 
   private get views(): SelfAlignViews {
     return this.options.selfAlignViews ?? "prompt_response";

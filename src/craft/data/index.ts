@@ -1,5 +1,6 @@
 /** @file The data of CRAFT runs: bundles, pairs, their collator and the loader that mixes them. */
 export {
+  checkCraftBundle,
   makeCraftDatasets,
   type CraftDatasetBundle,
   type CraftDatasetOptions,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { makeCraftDatasets } from "../../../src/craft/data/bundle.js";
+import { checkCraftBundle, makeCraftDatasets } from "../../../src/craft/data/bundle.js";
+import { CRAFTCollator } from "../../../src/craft/data/collator.js";
 import { Dataset } from "../../../src/data/dataset.js";
 
 const sft = [{ input_ids: [1, 2] }];
@@ -36,5 +37,27 @@ describe("makeCraftDatasets", () => {
     expect(() => makeCraftDatasets(sft, misspelt)).toThrow(
       "makeCraftDatasets, option contrastive: there is no such option.",
     );
+  });
+});
+
+describe("checkCraftBundle", () => {
+  const good = { input_ids: [1, 2], labels: [-100, 2] };
+
+  it("finds a pair that lacks a side, wherever it is", async () => {
+    const contrastiveDataset = [...pairs, { input_ids: [1], input_ids_tgt: [2] }, { input_ids: [1] }];
+    const { check } = new CRAFTCollator();
+    await expect(checkCraftBundle(makeCraftDatasets(sft, { contrastiveDataset }), check)).rejects.toThrow(
+      'contrastiveDataset, row 2: has no column "input_ids_tgt"; its columns are "input_ids".',
+    );
+    await checkCraftBundle(makeCraftDatasets(sft, { contrastiveDataset: pairs }), check);
+  });
+
+  it("finds a row without a prompt, where the views need one", async () => {
+    const bundle = makeCraftDatasets([good, { input_ids: [1, 2], labels: [1, 2] }]);
+    await expect(checkCraftBundle(bundle, new CRAFTCollator().check)).rejects.toThrow(
+      "sftDataset, row 1: no token comes before the assistant's",
+    );
+    await checkCraftBundle(bundle, new CRAFTCollator({ selfAlignViews: "dropout" }).check);
+    await checkCraftBundle(makeCraftDatasets([good]), new CRAFTCollator().check);
   });
 });
