@@ -53,7 +53,7 @@ const mark = "\u0000number";
  */
 export function parsePythonJson(text: string, file: string): JsonValue {
   const marked = text.replace(token, (found) =>
-    found.startsWith('"') || numberText(Number(found)) === found ? found : `{"\\u0000number":"${found}"}`,
+    found.startsWith('"') || isPlain(found) ? found : `{"\\u0000number":"${found}"}`,
   );
   try {
     return JSON.parse(marked, (_, value: JsonValue) => {
@@ -69,6 +69,8 @@ export function parsePythonJson(text: string, file: string): JsonValue {
     });
   }
 }
+
+const isPlain = (text: string): boolean => Number.isFinite(Number(text)) && numberText(Number(text)) === text;
 
 const numeral = /^(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|-?Infinity|NaN)$/;
 

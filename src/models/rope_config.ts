@@ -41,6 +41,7 @@ export type RopeParameters = DefaultRope | LinearRope | DynamicRope | Llama3Rope
 const defaultTheta = 10_000;
 const supported = ["default", "linear", "dynamic", "llama3"] as const;
 const common = ["rope_type", "type", "rope_theta", "partial_rotary_factor", "factor"];
+const originalLength = "original_max_position_embeddings";
 const llama3Only = ["low_freq_factor", "high_freq_factor"];
 
 /**
@@ -68,12 +69,12 @@ export function readRope(fields: JsonFields, maxPositionEmbeddings: number): Rop
   const factor = rope.number("factor", 1, { min: 1 });
   if (type === "llama3") return readLlama3(rope, fields, theta, factor, maxPositionEmbeddings);
   rope.refuseUnless(
-    "original_max_position_embeddings",
+    originalLength,
     [maxPositionEmbeddings],
     `is not used with rope_type "${type}"`,
     "Remove it; the model's max_position_embeddings counts",
   );
-  refuseOthers(rope, [...common, "original_max_position_embeddings"]);
+  refuseOthers(rope, [...common, originalLength]);
   return { type, theta, factor };
 }
 
@@ -104,11 +105,9 @@ function readLlama3(
   if (highFreqFactor <= lowFreqFactor)
     throw rope.error("high_freq_factor", `must be greater than low_freq_factor, which is ${lowFreqFactor}`);
   // The field beside the rotary ones is that of Phi-3; transformers lets it win.
-  const key = "original_max_position_embeddings";
-  const originalMaxPositionEmbeddings = (model.has(key) ? model : rope).integer(key, maxPositionEmbeddings, {
-    min: 1,
-  });
-  refuseOthers(rope, [...common, ...llama3Only, key]);
+  const place = model.has(originalLength) ? model : rope;
+  const originalMaxPositionEmbeddings = place.integer(originalLength, maxPositionEmbeddings, { min: 1 });
+  refuseOthers(rope, [...common, ...llama3Only, originalLength]);
   return { type: "llama3", theta, factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings };
 }
 
@@ -133,9 +132,13 @@ export function writeRope(rope: RopeParameters, original: JsonObject): Record<st
   if (rope.type === "llama3") {
     scaling["low_freq_factor"] = jsonFloat(rope.lowFreqFactor);
     scaling["high_freq_factor"] = jsonFloat(rope.highFreqFactor);
-    scaling["original_max_position_embeddings"] = rope.originalMaxPositionEmbeddings;
+    scaling[originalLength] = rope.originalMaxPositionEmbeddings;
   }
-  return Object.hasOwn(original, "rope_parameters")
-    ? { rope_parameters: { ...scaling, rope_theta: theta } }
-    : { rope_theta: theta, rope_scaling: rope.type === "default" ? null : scaling };
+  const beside: Record<string, JsonValue> = {};
+  if (rope.type === "llama3" && Object.hasOwn(original, originalLength))
+    beside[originalLength] = rope.originalMaxPositionEmbeddings;
+  if (!Object.hasOwn(original, "rope_parameters"))
+    return { ...beside, rope_theta: theta, rope_scaling: rope.type === "default" ? null : scaling };
+  if (Object.hasOwn(original, "rope_scaling")) beside["rope_scaling"] = null;
+  return { ...beside, rope_parameters: { ...scaling, rope_theta: theta } };
 }
