@@ -3,7 +3,8 @@ export type { Row, RowSource } from "./source.js";
 export { Dataset, type SplitOptions } from "./dataset.js";
 export { IterableDataset } from "./iterable.js";
 export { ignoredLabel, type TokenIds, type TokenisedRow } from "./tokens.js";
-export type { ChatMessage, SftFormat } from "./sft_format.js";
+export type { RowTokenizer } from "./row_tokenizer.js";
+export type { SftFormat } from "./sft_format.js";
 export {
   describeNotes,
   type NoteKind,
@@ -14,7 +15,7 @@ export {
   type Prepared,
 } from "./prepared.js";
 export type { PreparedRow } from "./tokenised_rows.js";
-export { prepareSftDataset, prepareSftStream, type RowTokenizer, type SftRowOptions } from "./sft_rows.js";
+export { prepareSftDataset, prepareSftStream, type SftRowOptions } from "./sft_rows.js";
 export { bucketSize, type BucketOptions } from "./buckets.js";
 export type { PaddedTokens, PaddingOptions } from "./padding.js";
 export { DataCollatorForLanguageModeling, type LanguageModelingBatch } from "./collator.js";

@@ -1,5 +1,6 @@
 /** @file Which of the known shapes a row for supervised fine-tuning has. */
 import { CraftError } from "../errors.js";
+import type { ChatMessage } from "../text/index.js";
 import { column, missingColumn } from "./tokens.js";
 
 /**
@@ -9,12 +10,6 @@ import { column, missingColumn } from "./tokens.js";
  * - "text": text in a column of any name.
  */
 export type SftFormat = "tokenised" | "prompt_completion" | "messages" | "text";
-
-/** One turn of a conversation; templates may read more than role and content. */
-export interface ChatMessage {
-  readonly role: string;
-  readonly [field: string]: unknown;
-}
 
 /**
  * The shape of a row. Where columns of several are there, the first in the order of {@link SftFormat} counts.

@@ -1,5 +1,6 @@
 /** @file Rows for supervised fine-tuning: text to tokens, and which tokens are to be predicted. */
 import { CraftError } from "../errors.js";
+import type { ChatMessage } from "../text/index.js";
 import type { IterableDataset } from "./iterable.js";
 import type { Dataset } from "./dataset.js";
 import { refuseUnknown, requireOneOf } from "./options.js";
@@ -11,29 +12,10 @@ import {
   type Prepare,
   type Prepared,
 } from "./prepared.js";
-import {
-  messagesColumn,
-  requireColumns,
-  sftFormat,
-  textColumn,
-  type ChatMessage,
-  type SftFormat,
-} from "./sft_format.js";
+import { messagesColumn, requireColumns, sftFormat, textColumn, type SftFormat } from "./sft_format.js";
+import { encodeChat, type RowTokenizer } from "./row_tokenizer.js";
 import { tokenisedRow, type PreparedRow } from "./tokenised_rows.js";
 import { ignoredLabel, type TokenIds } from "./tokens.js";
-
-/** What preparing rows asks of a tokenizer. */
-export interface RowTokenizer {
-  /** The token that ends a text, if there is one. */
-  readonly eosToken: string | undefined;
-  /** Special tokens that the tokenizer puts around a text are added unless told otherwise. */
-  encode(text: string, options?: { readonly addSpecialTokens?: boolean }): TokenIds;
-  /** A conversation as tokens; `assistantMask` has 1 for each token that the assistant said. */
-  encodeChat(
-    messages: readonly ChatMessage[],
-    options?: { readonly addGenerationPrompt?: boolean; readonly returnAssistantMask?: boolean },
-  ): { readonly ids: TokenIds; readonly assistantMask?: TokenIds };
-}
 
 export interface SftRowOptions extends PreparationOptions {
   /** Rows are cut to as many tokens. By default they are not. */
@@ -151,7 +133,7 @@ function draftRow(
     const messages = messagesColumn(row, "messages", where);
     if (messages === undefined) throw notMessages(row, "messages", where);
     if (messages.length === 0) return notes.bad("dropped_empty", where, "column messages is empty");
-    return chatDraft(messages, 0, where, tokenizer, options);
+    return chatDraft(row, messages, 0, where, tokenizer, options);
   }
   const promptMessages = messagesColumn(row, "prompt", where);
   const completionMessages = messagesColumn(row, "completion", where);
@@ -159,9 +141,16 @@ function draftRow(
     if (promptMessages.length === 0) return notes.bad("dropped_empty", where, "column prompt is empty");
     if (completionMessages.length === 0)
       return notes.bad("dropped_unsupervised", where, "column completion is empty");
-    const prompt = tokenizer.encodeChat(promptMessages, { addGenerationPrompt: true }).ids;
+    const prompt = encodeChat(tokenizer, promptMessages, row, where, { addGenerationPrompt: true }).ids;
     const first = completionOnlyLoss ? prompt.length : 0;
-    const draft = chatDraft([...promptMessages, ...completionMessages], first, where, tokenizer, options);
+    const draft = chatDraft(
+      row,
+      [...promptMessages, ...completionMessages],
+      first,
+      where,
+      tokenizer,
+      options,
+    );
     if (!startsWith(draft.ids, prompt)) notes.add("prompt_not_prefix", where);
     return draft;
   }
@@ -176,18 +165,16 @@ function draftRow(
 
 /** A conversation, of which the tokens from place `first` on are to be predicted. */
 function chatDraft(
+  row: object,
   messages: readonly ChatMessage[],
   first: number,
   where: string,
   tokenizer: RowTokenizer,
   { assistantOnlyLoss = false, returnAssistantMasks = false }: SftRowOptions,
 ): Draft {
-  const returnAssistantMask = assistantOnlyLoss || returnAssistantMasks;
-  const { ids, assistantMask } = tokenizer.encodeChat(messages, { returnAssistantMask });
-  if (
-    returnAssistantMask &&
-    (assistantMask === undefined || !Array.prototype.includes.call(assistantMask, 1))
-  ) {
+  const masked = assistantOnlyLoss || returnAssistantMasks;
+  const { ids, assistantMask } = encodeChat(tokenizer, messages, row, where, { assistantMask: masked });
+  if (masked && (assistantMask === undefined || !Array.prototype.includes.call(assistantMask, 1))) {
     throw new CraftError({
       subject: where,
       reason: "no token of the conversation is the assistant's",

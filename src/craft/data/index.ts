@@ -22,13 +22,7 @@ export {
   type CraftMicroBatch,
   type CRAFTMixedDataLoaderOptions,
 } from "./mixed_loader.js";
-export {
-  preparePairs,
-  type PairOptions,
-  type PairTokenizer,
-  type PreparedPair,
-  type PreparedPairs,
-} from "./pairs.js";
+export { preparePairs, type PairOptions, type PreparedPair, type PreparedPairs } from "./pairs.js";
 export type { CraftObjective } from "./plan.js";
 export {
   betaModes,

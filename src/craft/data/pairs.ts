@@ -8,7 +8,7 @@ import {
   type Prepared,
 } from "../../data/prepared.js";
 import { textColumn } from "../../data/sft_format.js";
-import type { RowTokenizer } from "../../data/sft_rows.js";
+import type { RowTokenizer } from "../../data/row_tokenizer.js";
 import { column, integerColumn, missingColumn, type TokenIds } from "../../data/tokens.js";
 import { CraftError } from "../../errors.js";
 import { defaultContrastiveKeys, type ContrastiveKeys } from "./collator.js";
@@ -18,11 +18,6 @@ import { textHash } from "./text_hash.js";
 export interface PreparedPair {
   readonly input_ids: Int32Array;
   readonly input_ids_tgt: Int32Array;
-}
-
-/** A tokenizer that also knows the id of its end token. */
-export interface PairTokenizer extends RowTokenizer {
-  readonly eosTokenId: number | undefined;
 }
 
 export interface PairOptions extends PreparationOptions {
@@ -68,7 +63,7 @@ const optionNames = [
  */
 export async function preparePairs(
   raw: Dataset<object>,
-  tokenizer: PairTokenizer | undefined,
+  tokenizer: RowTokenizer | undefined,
   options: PairOptions = {},
 ): Promise<PreparedPairs> {
   checkOptions(options);
@@ -81,7 +76,7 @@ export async function preparePairs(
   return { ...prepared, groups: Int32Array.from(groups) };
 }
 
-function pairPreparer(tokenizer: PairTokenizer | undefined, options: PairOptions) {
+function pairPreparer(tokenizer: RowTokenizer | undefined, options: PairOptions) {
   const keys = { ...defaultContrastiveKeys, ...options.keys };
   const { anchor, positive } = options.columns ?? { anchor: "anchor", positive: "positive" };
   return (row: object, where: string, notes: PreparationNotes): PreparedPair | undefined => {
@@ -127,7 +122,7 @@ function textSide(
   row: object,
   name: string,
   where: string,
-  tokenizer: PairTokenizer | undefined,
+  tokenizer: RowTokenizer | undefined,
   { maxLength = Infinity, appendEos = true }: PairOptions,
 ): Side | undefined {
   const text = textColumn(row, name, where);

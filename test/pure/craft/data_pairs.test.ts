@@ -1,20 +1,23 @@
 import { describe, expect, it } from "vitest";
 import { CRAFTCollator } from "../../../src/craft/data/collator.js";
-import { preparePairs, type PairOptions, type PairTokenizer } from "../../../src/craft/data/pairs.js";
+import { preparePairs, type PairOptions } from "../../../src/craft/data/pairs.js";
+import type { RowTokenizer } from "../../../src/data/row_tokenizer.js";
 import { Dataset } from "../../../src/data/dataset.js";
 
 /** One token for each letter, 1 in front: ids are character codes. */
-const letters: PairTokenizer = {
+const letters: RowTokenizer = {
   eosToken: "$",
   eosTokenId: 36,
   encode: (text) => [1, ...[...text].map((letter) => letter.charCodeAt(0))],
-  encodeChat: () => ({ ids: [] }),
+  applyChatTemplate: () => {
+    throw new Error("pairs are no conversations");
+  },
 };
 
 const prepare = (
   rows: readonly object[],
   options?: PairOptions,
-  tokenizer: PairTokenizer | undefined = letters,
+  tokenizer: RowTokenizer | undefined = letters,
 ) => preparePairs(Dataset.fromArray(rows, { name: "pairs.jsonl" }), tokenizer, options);
 
 const columns = { anchor: "en", positive: "es" };

@@ -3,22 +3,19 @@ import { describe, expect, it } from "vitest";
 import { Dataset } from "../../../src/data/dataset.js";
 import { IterableDataset } from "../../../src/data/iterable.js";
 import { describeNotes } from "../../../src/data/prepared.js";
-import type { ChatMessage } from "../../../src/data/sft_format.js";
+import type { RowTokenizer } from "../../../src/data/row_tokenizer.js";
+import { prepareSftDataset, prepareSftStream, type SftRowOptions } from "../../../src/data/sft_rows.js";
 import {
-  prepareSftDataset,
-  prepareSftStream,
-  type RowTokenizer,
-  type SftRowOptions,
-} from "../../../src/data/sft_rows.js";
+  Tokenizer,
+  type ChatMessage,
+  type ChatTemplateOptions,
+  type MaskedChat,
+} from "../../../src/text/index.js";
 
-/** What parity/data.py wrote: rows, and what TRL's SFTTrainer made of them with a tokenizer whose work is recorded. */
+/** What parity/data.py wrote: a tokenizer, rows, and what TRL's SFTTrainer made of them. */
 interface Fixture {
-  readonly eosToken: string;
-  readonly encoded: Record<string, number[]>;
-  readonly chats: Record<
-    string,
-    { ids: number[]; assistantMask: number[]; idsWithGenerationPrompt: number[] }
-  >;
+  readonly tokenizerJson: unknown;
+  readonly chatTemplate: string;
   readonly cases: readonly {
     readonly name: string;
     readonly rows: readonly Record<string, unknown>[];
@@ -34,31 +31,42 @@ interface Fixture {
 const path = new URL("../../fixtures/data/sft_rows.json", import.meta.url);
 const fixture = JSON.parse(readFileSync(path, "utf8")) as Fixture;
 
-function recorded<T>(table: Record<string, T>, key: string): T {
-  const found = table[key];
-  if (found === undefined) throw new Error(`the fixture has no ${key}`);
-  return found;
+const wordTokenizer = new Tokenizer({
+  tokenizerJson: fixture.tokenizerJson,
+  config: { bos_token: "<s>", eos_token: "</s>", pad_token: "<pad>", unk_token: "<unk>" },
+  chatTemplates: new Map([["default", fixture.chatTemplate]]),
+});
+
+/** One token for each letter, 1 in front: ids are character codes. Of a conversation, the assistant said the end. */
+class LetterTokenizer implements RowTokenizer {
+  readonly eosToken: string | undefined = "$";
+  readonly eosTokenId = 36;
+  calls = 0;
+
+  encode(text: string): number[] {
+    this.calls += 1;
+    return [1, ...[...text].map((letter) => letter.charCodeAt(0))];
+  }
+
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ChatTemplateOptions & { returnAssistantTokensMask: true },
+  ): MaskedChat;
+  applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions): number[];
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ChatTemplateOptions = {},
+  ): MaskedChat | number[] {
+    const inputIds = [...messages.map((_, i) => i), 3];
+    const assistantMask = [...messages.map(({ role }) => (role === "assistant" ? 1 : 0)), 0];
+    return options.returnAssistantTokensMask === true ? { inputIds, assistantMask } : inputIds;
+  }
 }
+const letters = new LetterTokenizer();
 
-const recordedTokenizer: RowTokenizer = {
-  eosToken: fixture.eosToken,
-  encode: (text) => recorded(fixture.encoded, text),
-  encodeChat: (messages, { addGenerationPrompt = false, returnAssistantMask = false } = {}) => {
-    const chat = recorded(fixture.chats, JSON.stringify(messages));
-    if (addGenerationPrompt) return { ids: chat.idsWithGenerationPrompt };
-    return { ids: chat.ids, ...(returnAssistantMask && { assistantMask: chat.assistantMask }) };
-  },
-};
-
-/** One token for each letter, 1 in front: ids are character codes. */
-const letters: RowTokenizer = {
-  eosToken: "$",
-  encode: (text) => [1, ...[...text].map((letter) => letter.charCodeAt(0))],
-  encodeChat: (messages: readonly ChatMessage[]) => ({
-    ids: messages.map(() => 5),
-    assistantMask: messages.map(() => 0),
-  }),
-};
+class EndlessTokenizer extends LetterTokenizer {
+  override readonly eosToken = undefined;
+}
 
 const prepare = (
   rows: readonly object[],
@@ -82,7 +90,7 @@ describe("prepareSftDataset, against TRL", () => {
         ...(options.assistant_only_loss !== undefined && { assistantOnlyLoss: options.assistant_only_loss }),
         onBadRow: "drop",
       },
-      recordedTokenizer,
+      wordTokenizer,
     );
     expect(plain(await dataset.toArray())).toEqual(expected);
     expect([...lengths]).toEqual(expected.map((row) => row.input_ids.length));
@@ -95,7 +103,7 @@ describe("prepareSftDataset, against TRL", () => {
         const found = fixture.cases.find((entry) => entry.name === name)!;
         const maxLength = found.options.max_length;
         const options = { onBadRow: "drop" as const, ...(maxLength !== undefined && { maxLength }) };
-        return (await prepare(found.rows, options, recordedTokenizer)).report.notes;
+        return (await prepare(found.rows, options, wordTokenizer)).report.notes;
       }),
     );
     expect(notes).toEqual([
@@ -119,7 +127,7 @@ describe("prepareSftDataset", () => {
   });
 
   it("adds no end where the tokenizer has none", async () => {
-    const { dataset } = await prepare([{ text: "ab" }], {}, { ...letters, eosToken: undefined });
+    const { dataset } = await prepare([{ text: "ab" }], {}, new EndlessTokenizer());
     expect([...(await dataset.row(0)).input_ids]).toEqual([1, 97, 98]);
   });
 
@@ -156,28 +164,45 @@ describe("prepareSftDataset", () => {
       { role: "user", content: "a" },
       { role: "assistant", content: "b" },
     ];
-    const tokenizer = { ...letters, encodeChat: () => ({ ids: [1, 2, 3, 4], assistantMask: [0, 1, 1, 1] }) };
-    const { dataset } = await prepare(
-      [{ messages }],
-      { returnAssistantMasks: true, maxLength: 3 },
-      tokenizer,
-    );
+    const { dataset } = await prepare([{ messages }], { returnAssistantMasks: true, maxLength: 2 });
     expect(await dataset.row(0)).toEqual({
-      input_ids: Int32Array.of(1, 2, 3),
-      labels: Int32Array.of(1, 2, 3),
-      assistant_masks: Int32Array.of(0, 1, 1),
+      input_ids: Int32Array.of(0, 1),
+      labels: Int32Array.of(0, 1),
+      assistant_masks: Int32Array.of(0, 1),
     });
   });
 
+  it("gives the template the row's tools and variables, and names the row that it refuses", async () => {
+    const chatTemplate =
+      "{{ bos_token }}{% if word == 'no' %}{{ raise_exception('not that') }}{% endif %}" +
+      "{% for tool in tools %}{{ tool.name }} {% endfor %}{{ word }} {{ messages[0].content }}";
+    const tokenizer = new Tokenizer({
+      tokenizerJson: fixture.tokenizerJson,
+      config: { bos_token: "<s>" },
+      chatTemplates: new Map([["default", chatTemplate]]),
+    });
+    const row = { messages: [{ role: "user", content: "the cat" }], tools: '[{"name":"mat"}]' };
+    const { dataset } = await prepare([{ ...row, chat_template_kwargs: { word: "yes" } }], {}, tokenizer);
+    const ids = (await dataset.row(0)).input_ids;
+    expect([...ids]).toEqual(["<s>", "mat", "yes", "the", "cat"].map((word) => tokenizer.tokenToId(word)));
+    const refused = prepare([{ ...row, chat_template_kwargs: { word: "no" } }], {}, tokenizer);
+    await expect(refused).rejects.toThrow(/^train\.jsonl, row 0, .*not that/);
+    await expect(prepare([{ ...row, tools: "mat" }], {}, tokenizer)).rejects.toThrow(
+      "train.jsonl, row 0, column tools = mat: is not valid JSON.",
+    );
+    await expect(prepare([{ ...row, chat_template_kwargs: 3 }], {}, tokenizer)).rejects.toThrow(
+      "train.jsonl, row 0, column chat_template_kwargs = 3: must be an object of variables.",
+    );
+  });
+
   it("prepares rows beyond the cache again when they are read", async () => {
-    let calls = 0;
-    const counting: RowTokenizer = { ...letters, encode: (text) => (calls++, letters.encode(text)) };
+    const counting = new LetterTokenizer();
     const rows = ["a", "bb", "ccc"].map((text) => ({ text }));
     // 3 + 4 tokens fit, the third row's 5 do not.
     const { dataset } = await prepare(rows, { cacheTokens: 7 }, counting);
-    expect(calls).toBe(3);
+    expect(counting.calls).toBe(3);
     const read = plain(await dataset.toArray());
-    expect(calls).toBe(4);
+    expect(counting.calls).toBe(4);
     expect(read.map((row) => row.input_ids.length)).toEqual([3, 4, 5]);
   });
 
