@@ -22,12 +22,12 @@ topk sort
 mm bmm linear
 clone _to_copy permute expand cat flip tril triu
 slice_backward
-embedding embedding_dense_backward gather scatter_add index_select index_copy index_copy_ index_put index_put_
+embedding embedding_dense_backward gather scatter_add scatter_add_ index_select index_copy index_copy_ index_put index_put_
 _softmax _softmax_backward_data _log_softmax _log_softmax_backward_data
 _fused_rms_norm native_layer_norm native_layer_norm_backward
 _weight_norm_interface _weight_norm_interface_backward
 _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention_for_cpu_backward
-_fused_adamw_ _foreach_mul_.Tensor _foreach_norm.Scalar
+_fused_adamw_.tensor_lr _foreach_mul_.Tensor _foreach_norm.Scalar
 mkldnn::_reorder_linear_weight mkldnn::_linear_pointwise mkldnn::_linear_pointwise.binary
 _weight_int8pack_mm copy_
 """.split()

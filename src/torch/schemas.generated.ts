@@ -1,7 +1,7 @@
 // Written by parity/schemas.py from PyTorch 2.13.0. Do not edit.
 export const schemaTexts = {
   "_foreach_mul_.Tensor": "aten::_foreach_mul_.Tensor(Tensor(a!)[] self, Tensor other) -> ()",
-  "_fused_adamw_": "aten::_fused_adamw_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
+  "_fused_adamw_.tensor_lr": "aten::_fused_adamw_.tensor_lr(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, Tensor lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
   "_fused_rms_norm": "aten::_fused_rms_norm(Tensor input, int[] normalized_shape, Tensor? weight, float? eps) -> (Tensor, Tensor)",
   "_log_softmax": "aten::_log_softmax(Tensor self, int dim, bool half_to_float) -> Tensor",
   "_log_softmax_backward_data": "aten::_log_softmax_backward_data(Tensor grad_output, Tensor output, int dim, ScalarType input_dtype) -> Tensor",
@@ -101,6 +101,7 @@ export const schemaTexts = {
   "rsqrt": "aten::rsqrt(Tensor self) -> Tensor",
   "rsqrt_": "aten::rsqrt_(Tensor(a!) self) -> Tensor(a!)",
   "scatter_add": "aten::scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor",
+  "scatter_add_": "aten::scatter_add_(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)",
   "sigmoid": "aten::sigmoid(Tensor self) -> Tensor",
   "sigmoid_": "aten::sigmoid_(Tensor(a!) self) -> Tensor(a!)",
   "sigmoid_backward": "aten::sigmoid_backward(Tensor grad_output, Tensor output) -> Tensor",

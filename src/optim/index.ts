@@ -1,0 +1,2 @@
+export { AdamW, decayGroups, type AdamWOptions, type ParameterGroup } from "./adamw.js";
+export { schedule, schedulerTypes, type Schedule, type SchedulerType } from "./schedule.js";

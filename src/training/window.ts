@@ -1,0 +1,130 @@
+/** @file One optimiser step's worth of micro-batches: summed gradients for each task, then one mixed gradient. */
+import { compile, sum, type Tensor } from "../tensor/index.js";
+import { HostTensor } from "../tensor/index.js";
+import type { DeviceTensor } from "../torch/device_tensor.js";
+import type { TermResult } from "./micro_batch.js";
+import type { Mixture } from "./mixture.js";
+
+/** What a task's micro-batches came to. */
+export interface TaskTotal {
+  readonly sum: number;
+  readonly weight: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+export interface MixedGradient {
+  /** One for each parameter; the receiver owns them. */
+  readonly gradients: DeviceTensor[];
+  /** What every gradient still has to be divided by; saves a pass over the numbers. */
+  readonly divisor: number;
+  /** Euclidean norm of the whole gradient, after the division. */
+  readonly norm: number;
+  /** Norm of each task's mean gradient, before its factor. */
+  readonly taskNorms: Readonly<Record<string, number>>;
+}
+
+const squaredNorm = (gradients: readonly Tensor[]): Tensor =>
+  gradients.map((g) => sum(g.square())).reduce((a, b) => a.add(b));
+
+const accumulate = compile(
+  (total: readonly Tensor[], more: readonly Tensor[]) => total.map((t, i) => t.add(more[i]!)),
+  {
+    donate: [0, 1],
+  },
+);
+
+const single = compile(
+  (gradients: readonly Tensor[]) => ({ gradients: [...gradients], squared: squaredNorm(gradients) }),
+  {
+    donate: [0],
+  },
+);
+
+const mixed = compile(
+  (tasks: readonly (readonly Tensor[])[], factors: Tensor) => {
+    const scaled = tasks.map((task, k) => task.map((g) => g.mul(factors.select(0, k))));
+    const total = scaled.reduce((a, b) => a.map((g, i) => g.add(b[i]!)));
+    return { gradients: total, squared: squaredNorm(total), tasks: tasks.map(squaredNorm) };
+  },
+  { donate: [0] },
+);
+
+/** Collects the results of micro-batches. */
+export class Window {
+  readonly #totals = new Map<string, { sum: number; weight: number; metrics: Record<string, number> }>();
+  readonly #gradients = new Map<string, DeviceTensor[]>();
+
+  /** Takes over the gradients of a micro-batch. */
+  async add(results: Readonly<Record<string, TermResult>>): Promise<void> {
+    for (const [task, { sum: loss, weight, metrics, gradients }] of Object.entries(results)) {
+      const total = this.#totals.get(task) ?? { sum: 0, weight: 0, metrics: {} };
+      total.sum += loss;
+      total.weight += weight;
+      for (const [name, value] of Object.entries(metrics))
+        total.metrics[name] = (total.metrics[name] ?? 0) + value;
+      this.#totals.set(task, total);
+      const sofar = this.#gradients.get(task);
+      this.#gradients.set(task, sofar === undefined ? gradients : await accumulate(sofar, gradients));
+    }
+  }
+
+  get totals(): ReadonlyMap<string, TaskTotal> {
+    return this.#totals;
+  }
+
+  /** The tasks' mean losses, each times its factor. */
+  loss(mixture: Mixture): number {
+    const factors = mixture.coefficients([...this.#totals.keys()]);
+    let loss = 0;
+    for (const [task, total] of this.#totals)
+      if (total.weight > 0) loss += (factors[task]! * total.sum) / total.weight;
+    return loss;
+  }
+
+  /**
+   * The sum over tasks of factor * (summed gradient / summed weight). Empties the window of its gradients. A task
+   * whose weight is 0 has no gradient and adds nothing.
+   */
+  async mix(mixture: Mixture): Promise<MixedGradient> {
+    const tasks = [...this.#gradients.keys()];
+    const factors = mixture.coefficients(tasks);
+    const weightOf = (task: string): number => this.#totals.get(task)!.weight;
+    const gradients = tasks.map((task) => this.#gradients.get(task)!);
+    this.#gradients.clear();
+    const only = tasks[0];
+    if (only !== undefined && tasks.length === 1 && factors[only]! !== 0 && weightOf(only) > 0) {
+      const { gradients: kept, squared } = await single(gradients[0]!);
+      const divisor = weightOf(only) / factors[only]!;
+      const root = Math.sqrt(take(squared));
+      return {
+        gradients: kept,
+        divisor,
+        norm: root / Math.abs(divisor),
+        taskNorms: { [only]: root / weightOf(only) },
+      };
+    }
+    const scales = tasks.map((task) => (weightOf(task) > 0 ? factors[task]! / weightOf(task) : 0));
+    const result = await mixed(gradients, new HostTensor(scales, [tasks.length], "float32"));
+    const taskNorms = result.tasks.map(
+      (squared, k) => Math.sqrt(take(squared)) / Math.max(1, weightOf(tasks[k]!)),
+    );
+    return {
+      gradients: result.gradients,
+      divisor: 1,
+      norm: Math.sqrt(take(result.squared)),
+      taskNorms: Object.fromEntries(tasks.map((task, k) => [task, taskNorms[k]!])),
+    };
+  }
+
+  /** Frees what is left, after an error. */
+  dispose(): void {
+    for (const gradients of this.#gradients.values()) for (const g of gradients) g.dispose();
+    this.#gradients.clear();
+  }
+}
+
+function take(tensor: DeviceTensor): number {
+  const value = tensor.item();
+  tensor.dispose();
+  return value;
+}
