@@ -7,6 +7,7 @@ Character offsets are converted to UTF-16 units, which is how JavaScript counts.
 import json
 import platform
 import random
+from collections import Counter
 from pathlib import Path
 
 import jinja2
@@ -77,10 +78,14 @@ def train_byte_fallback() -> Tokenizer:
     """Llama-2 style: spaces as U+2581, what is unknown as bytes."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    # The trainer breaks ties of frequency as it likes, so the alphabet is chosen here.
+    counts = Counter("▁".join(CORPUS).replace(" ", "▁"))
+    alphabet = sorted(counts, key=lambda char: (-counts[char], char))[:90]
     trainer = trainers.BpeTrainer(
         vocab_size=600,
+        initial_alphabet=alphabet,
         special_tokens=["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)],
-        limit_alphabet=90,
+        limit_alphabet=len(alphabet),
         max_token_length=12,
         show_progress=False,
     )
@@ -97,6 +102,24 @@ def train_byte_fallback() -> Tokenizer:
         single="<s> $A", pair="<s> $A <s>:1 $B:1", special_tokens=[("<s>", 1)]
     )
     return tokenizer
+
+
+def make_unigram(byte_fallback: Tokenizer) -> Tokenizer:
+    """T5 style: scores instead of merges. Its trainer is not reproducible, so the scores are made up."""
+    tokens = [t for t in sorted(byte_fallback.get_vocab()) if t.replace("▁", "").isascii() and not t.startswith("<")]
+    scores = [(token, round(-9 + 0.8 * len(token) - 0.001 * i, 3)) for i, token in enumerate(tokens)]
+    tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("</s>", 0.0), *scores], unk_id=0))
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ("<unk>", "</s>")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return tokenizer
+
+
+def word_level() -> dict:
+    words = sorted({word for line in CORPUS for word in line.split()})
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(["[UNK]", *words])}, unk_token="[UNK]"))
+    return {"model": json.loads(tokenizer.to_str())["model"], "normalizer": None, "post_processor": None, "decoder": None, "added_tokens": [], "pre_tokenizer": component(pre_tokenizers.Whitespace())}
 
 
 def added(tokenizer: Tokenizer, changes: dict[str, dict]) -> list[dict]:
@@ -137,7 +160,6 @@ def variants(byte_level: Tokenizer, byte_fallback: Tokenizer) -> list[dict]:
         ("split-contiguous", "byte_level", bytes_after(split(regex(r"\s|[.,]"), "contiguous"))),
         ("split-inverted", "byte_level", bytes_after(split(regex(r"\w+|[^\w\s]+"), "removed", True))),
         ("punctuation", "byte_level", bytes_after(pre_tokenizers.Punctuation(), pre_tokenizers.Whitespace())),
-        ("bert-words", "byte_level", bytes_after(pre_tokenizers.BertPreTokenizer())),
         ("whitespace-delimiter", "byte_level", bytes_after(pre_tokenizers.WhitespaceSplit(), pre_tokenizers.CharDelimiterSplit("-"))),
         (
             "added-token-flags",
@@ -180,6 +202,9 @@ def variants(byte_level: Tokenizer, byte_fallback: Tokenizer) -> list[dict]:
             },
         ),
         ("no-fallback-fused", "byte_fallback", {"model": {"byte_fallback": False, "fuse_unk": True}}),
+        ("t5-unigram", "unigram", {}),
+        ("unigram-nfkc", "unigram", {"normalizer": component(normalizers.NFKC())}),
+        ("word-level", "unigram", word_level()),
         ("no-fallback-single", "byte_fallback", {"model": {"byte_fallback": False, "fuse_unk": False}}),
     ]
     return [{"name": name, "base": base, "overrides": overrides} for name, base, overrides in found]
@@ -189,14 +214,19 @@ def utf16(text: str, offset: int) -> int:
     return len(text[:offset].encode("utf-16-le")) // 2
 
 
-def tokenization(byte_level: Tokenizer, byte_fallback: Tokenizer) -> dict:
+def tokenization(byte_level: Tokenizer, byte_fallback: Tokenizer, unigram: Tokenizer) -> dict:
     rng = random.Random(SEED)
-    bases = {"byte_level": json.loads(byte_level.to_str()), "byte_fallback": json.loads(byte_fallback.to_str())}
+    bases = {
+        "byte_level": json.loads(byte_level.to_str()),
+        "byte_fallback": json.loads(byte_fallback.to_str()),
+        "unigram": json.loads(unigram.to_str()),
+    }
     results = []
     for variant in variants(byte_level, byte_fallback):
         base = bases[variant["base"]]
         overrides = variant["overrides"]
-        state = {**base, **overrides, "model": {**base["model"], **overrides.get("model", {})}}
+        model = overrides.get("model", {})
+        state = {**base, **overrides, "model": model if "vocab" in model else {**base["model"], **model}}
         tokenizer = Tokenizer.from_str(json.dumps(state))
         encoded = []
         for text in TEXTS:
@@ -209,7 +239,7 @@ def tokenization(byte_level: Tokenizer, byte_fallback: Tokenizer) -> dict:
         ]:
             decoded.append([ids, tokenizer.decode(ids, skip_special_tokens=False), tokenizer.decode(ids)])
         results.append({**variant, "encoded": encoded, "decoded": decoded})
-    return {"versions": VERSIONS, "texts": TEXTS, "variants": results}
+    return {"versions": VERSIONS, "texts": TEXTS, "unigram": bases["unigram"], "variants": results}
 
 
 def chat_cases(folder: str, templates: dict[str, str]) -> list[dict]:
@@ -295,7 +325,7 @@ def main() -> None:
     )
     write(OUT / "byte_fallback" / "special_tokens_map.json", {"bos_token": "<s>", "eos_token": {"content": "</s>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}, "unk_token": "<unk>", "pad_token": "<pad>"})
 
-    write(OUT / "tokenization.json", tokenization(byte_level, byte_fallback))
+    write(OUT / "tokenization.json", tokenization(byte_level, byte_fallback, make_unigram(byte_fallback)))
     write(
         OUT / "chat.json",
         {
