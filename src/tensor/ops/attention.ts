@@ -3,7 +3,7 @@ import { applyAll, type Layout, type Operation } from "../operation.js";
 import type { Tensor } from "../tensor.js";
 import { add, cast, mul, where } from "./elementwise.js";
 import { bmm } from "./matmul.js";
-import { expand, reshape, transpose, tril, unsqueeze } from "./shape.js";
+import { contiguous, expand, permute, reshape, transpose, tril, unsqueeze } from "./shape.js";
 import { full, ones, zeros } from "../leaf.js";
 import { dropout } from "./random.js";
 import { softmax } from "./softmax.js";
@@ -31,9 +31,10 @@ const flashOperation = register({
       { shape: [b!, h!, t!], dtype: q!.dtype === "float64" ? "float64" : "float32" },
     ];
   },
-  vjp: ({ inputs: [q, k, v, bias], outputs: [y, logsumexp], gradients: [g], attributes }) => [
-    ...applyAll(flashBackward, [g!, q!, k!, v!, y!, logsumexp!, bias!], attributes),
-  ],
+  vjp: ({ inputs: [q, k, v, bias], outputs: [y, logsumexp], gradients: [g], attributes, needs }) => {
+    if (needs[3]) throw new TypeError("the flash kernel has no gradient for the bias; use kernel: products");
+    return applyAll(flashBackward, [contiguous(g!), q!, k!, v!, y!, logsumexp!, bias!], attributes);
+  },
   lower: ({ inputs: [q, k, v, bias], attributes: { scale } }) => ({
     kind: "aten",
     key: "_scaled_dot_product_flash_attention_for_cpu",
@@ -112,11 +113,14 @@ function flash(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: number): Te
   const [batch, heads, queries] = q.shape as readonly [number, number, number];
   const [, kvHeads, keys, size] = k.shape as readonly [number, number, number, number];
   const repeated = (x: Tensor): Tensor => {
-    const wide = expand(unsqueeze(x, 2), [batch, kvHeads, heads / kvHeads, keys, size]);
+    // The kernel takes for granted that the elements of a head lie side by side.
+    const wide = expand(unsqueeze(contiguous(x), 2), [batch, kvHeads, heads / kvHeads, keys, size]);
     return reshape(wide, [batch, heads, keys, size]);
   };
   const mask = expand(cast(bias, q.dtype), [batch, 1, queries, keys]);
-  return applyAll(flashOperation, [q, repeated(k), repeated(v), mask], { scale })[0]!;
+  // The layout of the result follows that of q in some versions and is heads inner in others.
+  const inner = permute(contiguous(permute(q, [0, 2, 1, 3])), [0, 2, 1, 3]);
+  return applyAll(flashOperation, [inner, repeated(k), repeated(v), mask], { scale })[0]!;
 }
 
 /**

@@ -237,10 +237,15 @@ const addOperation = register({
 function sum(a: Operand, b: Operand, alpha: number): Tensor {
   const like = typeof a === "number" ? b : a;
   if (typeof like === "number") throw new TypeError("add needs at least one tensor");
-  return apply(addOperation, [asTensor(a, like), asTensor(b, like)], { alpha });
+  const [x, y] = [asTensor(a, like), asTensor(b, like)];
+  const dtype = resultType(x, y);
+  if (isFloating(dtype)) return apply(addOperation, [x, y], { alpha });
+  // The ABI passes alpha as a float, which ATen refuses for integers.
+  const wide = apply(addOperation, [cast(x, "float64"), cast(y, "float64")], { alpha });
+  return cast(wide, dtype);
 }
 
-/** a + alpha b. */
+/** a + alpha b. Integers are exact up to 2^53. */
 export const add = (a: Operand, b: Operand, alpha = 1): Tensor => sum(a, b, alpha);
 /** a - b. */
 export const sub = (a: Operand, b: Operand): Tensor => sum(a, b, -1);
