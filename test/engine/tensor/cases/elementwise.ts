@@ -40,6 +40,13 @@ export const elementwiseCases = [
   op("tanh", [f(3, 4)], (a) => a.tanh(), "a.tanh()", half),
   op("sigmoid", [f(3, 4)], (a) => a.sigmoid(), "a.sigmoid()", half),
   op("silu", [f(3, 4)], (a) => a.silu(), "F.silu(a)", { ...half, once: true }),
+  op(
+    "siluBackward",
+    [frozen(f(3, 4)), frozen(f(3, 4))],
+    (g, a) => T.siluBackward(g, a),
+    "torch.ops.aten.silu_backward(a, b)",
+    brain,
+  ),
   op("relu", [apart(3, 4)], (a) => a.relu(), "a.relu()", half),
   op("relu", [exact([-1, 0, 1])], (a) => a.relu(), "a.relu()", kink),
   op("erf", [f(3, 4)], (a) => a.erf(), "a.erf()", half),
