@@ -34,7 +34,8 @@ export const xavierUniform = (
   random: Random,
   [out, input]: readonly [number, number],
   dtype?: DType,
-): DeviceTensor => uniformInit(random, [out, input], Math.sqrt(6 / (input + out)), dtype);
+  device?: Device,
+): DeviceTensor => uniformInit(random, [out, input], Math.sqrt(6 / (input + out)), dtype, device);
 
 /**
  * Uniform in +-1 / sqrt(in) for a weight [out, in]: He et al. 2015 with the slope sqrt(5), which PyTorch takes for
@@ -44,4 +45,5 @@ export const kaimingUniform = (
   random: Random,
   [out, input]: readonly [number, number],
   dtype?: DType,
-): DeviceTensor => uniformInit(random, [out, input], 1 / Math.sqrt(input), dtype);
+  device?: Device,
+): DeviceTensor => uniformInit(random, [out, input], 1 / Math.sqrt(input), dtype, device);

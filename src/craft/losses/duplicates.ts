@@ -1,0 +1,56 @@
+/**
+ * @file Which candidates are no negatives, since they say the same as the pair that they would be contrasted with.
+ *
+ * The positive of pair j is left out as a negative of pair i if it is the same text as the positive or the anchor of
+ * i, or if the anchors of both are the same text, so that either positive is right for it. The rule reads the same
+ * from the other side: anchor i is no negative of positive j then.
+ */
+import { CraftError } from "../../errors.js";
+import { cat, eq, logicalOr, unsqueeze, type Tensor } from "../../tensor/index.js";
+
+/** Hashes of the texts of a batch; equal texts have equal hashes. int32 or int64. */
+export interface TextHashes {
+  /** [n] */
+  readonly anchorHash: Tensor;
+  /** [n] */
+  readonly positiveHash: Tensor;
+  /** Those of the additional negatives, [m]. */
+  readonly negativeHash?: Tensor | undefined;
+}
+
+/** Bool [n, n + m]: true where a candidate says the same as the pair. The diagonal, a pair's own positive, is true. */
+export function sameTexts({ anchorHash, positiveHash, negativeHash }: TextHashes): Tensor {
+  const equal = (rows: Tensor, columns: Tensor): Tensor => eq(unsqueeze(rows, 1), unsqueeze(columns, 0));
+  const repeated = logicalOr(equal(positiveHash, positiveHash), equal(anchorHash, anchorHash));
+  const others = logicalOr(repeated, equal(anchorHash, positiveHash));
+  if (negativeHash === undefined) return others;
+  const extra = logicalOr(equal(positiveHash, negativeHash), equal(anchorHash, negativeHash));
+  return cat([others, extra], 1);
+}
+
+/**
+ * Checks on the host that some pair of a batch has a negative among the others.
+ *
+ * @param where names the batch, for the message
+ * @throws {@link CraftError} if none has, so that there is nothing to contrast.
+ */
+export function requireNegatives(
+  { anchorHash, positiveHash }: { readonly anchorHash: Int32Array; readonly positiveHash: Int32Array },
+  where = "contrastive batch",
+): void {
+  const same = (i: number, j: number): boolean =>
+    positiveHash[i] === positiveHash[j] ||
+    anchorHash[i] === positiveHash[j] ||
+    anchorHash[i] === anchorHash[j];
+  // The rule is not symmetric, so each ordered pair is looked at.
+  if (anchorHash.some((_, i) => positiveHash.some((_, j) => i !== j && !same(i, j)))) return;
+  const n = anchorHash.length;
+  throw new CraftError({
+    subject: where,
+    reason:
+      n < 2
+        ? `a batch of ${n} pair${n === 1 ? "" : "s"} has no negatives, so there is nothing to contrast`
+        : `none of its ${n} pairs has a negative: they all say the same as one another`,
+    remedy: "Use a larger contrastive batch size, or leave out pairs that say the same",
+  });
+}
