@@ -27,6 +27,7 @@ type TracedTerm = {
   sum: Tensor;
   weight: Tensor;
   metrics: Record<string, Tensor>;
+  observed: Record<string, Tensor>;
   gradients: Tensor[];
 };
 
@@ -48,15 +49,18 @@ export class MicroBatchRunner<Batch> {
     this.objective = objective;
     const trace = (feeds: TracedFeeds, targets: readonly Parameter[]): Record<string, TracedTerm> =>
       Object.fromEntries(
-        Object.entries(objective.loss(model, feeds)).map(([task, { sum, weight, metrics = {} }]) => [
-          task,
-          {
-            sum,
-            weight,
-            metrics: { ...metrics },
-            gradients: targets.length === 0 ? [] : gradients(sum, targets),
-          },
-        ]),
+        Object.entries(objective.loss(model, feeds)).map(
+          ([task, { sum, weight, metrics = {}, observed = {} }]) => [
+            task,
+            {
+              sum,
+              weight,
+              metrics: { ...metrics },
+              observed: targets.length === 0 ? {} : { ...observed },
+              gradients: targets.length === 0 ? [] : gradients(sum, targets),
+            },
+          ],
+        ),
       );
     this.#train = compile(
       (feeds: TracedFeeds, key: Tensor) => withRandomKey(key, () => trace(feeds, parameters)),
@@ -70,7 +74,16 @@ export class MicroBatchRunner<Batch> {
 
   /** @param key the two numbers that the micro-batch's random numbers are a function of */
   async train(batch: Batch, key: readonly [number, number]): Promise<Record<string, TermResult>> {
-    return read(await this.#train(this.objective.feeds(batch), new HostTensor(key, [2], "int32")));
+    const terms = await this.#train(this.objective.feeds(batch), new HostTensor(key, [2], "int32"));
+    const observed: Record<string, readonly number[]> = {};
+    for (const term of Object.values(terms)) {
+      for (const [name, tensor] of Object.entries(term.observed)) {
+        observed[name] = tensor.toNumbers();
+        tensor.dispose();
+      }
+    }
+    this.objective.observe?.(observed);
+    return read(terms);
   }
 
   async evaluate(batch: Batch): Promise<Record<string, TermResult>> {

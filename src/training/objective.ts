@@ -15,6 +15,8 @@ export interface LossTerm {
   readonly weight: Tensor;
   /** Further sums, divided by the same weight when they are reported. */
   readonly metrics?: Readonly<Record<string, Tensor>>;
+  /** Tensors that the objective wants to see after each training micro-batch; see {@link Objective.observe}. */
+  readonly observed?: Readonly<Record<string, Tensor>>;
 }
 
 /**
@@ -27,6 +29,8 @@ export interface Objective<Batch> {
   feeds(batch: Batch): Feeds;
   /** Traced. One term for each task that the micro-batch serves, e.g. {sft} or {sft, contrastive}. */
   loss(model: CausalLM, feeds: TracedFeeds): Readonly<Record<string, LossTerm>>;
+  /** Hears the observed tensors of a training micro-batch, e.g. for a running mean that it feeds the next time. */
+  observe?(values: Readonly<Record<string, readonly number[]>>): void;
   /** Tokens that the model reads for the batch, padding left out; for the report of speed. */
   tokens(batch: Batch): number;
 }

@@ -1,0 +1,168 @@
+/** @file The contrastive objective, and the one that gives both losses in one forward pass. */
+import type { PairBatch, SelfAlignBatch } from "./data/collator.js";
+import type { CausalLM } from "../models/index.js";
+import { HostTensor, slice, type Tensor } from "../tensor/index.js";
+import type { Feeds, LossTerm, Objective, TracedFeeds } from "../training/index.js";
+import { countTokens, labelFeeds, tokenFeeds, tokenTerm } from "../trainers/sft/objective.js";
+import type { InfoNCELoss, InfoNCEOutput } from "./losses/index.js";
+import { representationConsistency } from "./metrics/index.js";
+
+/** Where anchors were so far, an exponential mean that the consistency metric compares with. */
+export class RepresentationReference {
+  #values: readonly number[];
+
+  constructor(size: number) {
+    this.#values = new Array<number>(size).fill(0);
+  }
+
+  feed(): HostTensor {
+    return new HostTensor(this.#values, [this.#values.length], "float32");
+  }
+
+  update(values: readonly number[] | undefined): void {
+    if (values !== undefined) this.#values = values;
+  }
+}
+
+const int32 = (data: Int32Array): HostTensor => new HostTensor(data, [data.length], "int32");
+
+function contrastiveTerm(output: InfoNCEOutput, reference: Tensor): LossTerm {
+  const { sum, weight, accuracy, temperature, anchor } = output;
+  const { consistency, reference: next } = representationConsistency(anchor.detach(), reference);
+  return {
+    sum,
+    weight,
+    metrics: {
+      "metrics/craft_contrastive_accuracy": accuracy.mul(weight),
+      "metrics/craft_representation_consistency": consistency.mul(weight),
+      "metrics/craft_temperature": temperature.detach().mul(weight),
+    },
+    observed: { reference: next },
+  };
+}
+
+/** InfoNCE over pairs; weight is the number of pairs that have a negative. The model's head is not run. */
+export class ContrastiveObjective implements Objective<PairBatch> {
+  readonly name = "contrastive";
+  readonly #nce: InfoNCELoss;
+  readonly #reference: RepresentationReference;
+
+  constructor(nce: InfoNCELoss, reference: RepresentationReference) {
+    this.#nce = nce;
+    this.#reference = reference;
+  }
+
+  feeds({ anchor, positive, anchorHash, positiveHash }: PairBatch): Feeds {
+    const common = {
+      anchorHash: int32(anchorHash),
+      positiveHash: int32(positiveHash),
+      reference: this.#reference.feed(),
+    };
+    if (anchor.shape[1] === positive.shape[1]) {
+      // Both sides pass through the model as one batch.
+      const both = tokenFeeds({
+        inputIds: Int32Array.from([...anchor.inputIds, ...positive.inputIds]),
+        attentionMask: Int32Array.from([...anchor.attentionMask, ...positive.attentionMask]),
+        shape: [2 * anchor.shape[0], anchor.shape[1]],
+      });
+      return { ...common, ...prefixed("both", both), anchorMask: mask(anchor), positiveMask: mask(positive) };
+    }
+    return {
+      ...common,
+      ...prefixed("anchor", tokenFeeds(anchor)),
+      ...prefixed("positive", tokenFeeds(positive)),
+      anchorMask: mask(anchor),
+      positiveMask: mask(positive),
+    };
+  }
+
+  loss(model: CausalLM, feeds: TracedFeeds): { readonly contrastive: LossTerm } {
+    const states = (side: string): Tensor =>
+      model.hiddenStates(feeds[`${side}_inputIds`]!, { attentionMask: feeds[`${side}_attentionMask`] });
+    const pairs = feeds["anchorHash"]!.shape[0]!;
+    const together = feeds["both_inputIds"] === undefined ? undefined : states("both");
+    const output = this.#nce.forward({
+      anchorHidden: together === undefined ? states("anchor") : slice(together, 0, 0, pairs),
+      anchorMask: feeds["anchorMask"]!,
+      positiveHidden: together === undefined ? states("positive") : slice(together, 0, pairs),
+      positiveMask: feeds["positiveMask"]!,
+      hashes: { anchorHash: feeds["anchorHash"]!, positiveHash: feeds["positiveHash"]! },
+    });
+    return { contrastive: contrastiveTerm(output, feeds["reference"]!) };
+  }
+
+  observe({ reference }: Readonly<Record<string, readonly number[]>>): void {
+    this.#reference.update(reference);
+  }
+
+  tokens({ anchor, positive }: PairBatch): number {
+    return countTokens(anchor.attentionMask) + countTokens(positive.attentionMask);
+  }
+}
+
+/** Token loss and InfoNCE of one forward pass: a row's prompt is the anchor and what the assistant says its positive. */
+export class SelfAlignObjective implements Objective<SelfAlignBatch> {
+  readonly name = "self_align";
+  readonly #nce: InfoNCELoss;
+  readonly #reference: RepresentationReference;
+  readonly #views: "prompt_response" | "full_response";
+
+  constructor(
+    nce: InfoNCELoss,
+    reference: RepresentationReference,
+    views: "prompt_response" | "full_response",
+  ) {
+    this.#nce = nce;
+    this.#reference = reference;
+    this.#views = views;
+  }
+
+  feeds(batch: SelfAlignBatch): Feeds {
+    const { promptMask, assistantMask, attentionMask, anchorHash, positiveHash, shape } = batch;
+    return {
+      ...tokenFeeds(batch),
+      ...labelFeeds(batch),
+      anchorMask: new HostTensor(
+        this.#views === "prompt_response" ? promptMask : attentionMask,
+        shape,
+        "int64",
+      ),
+      positiveMask: new HostTensor(assistantMask, shape, "int64"),
+      anchorHash: int32(anchorHash),
+      positiveHash: int32(positiveHash),
+      reference: this.#reference.feed(),
+    };
+  }
+
+  loss(model: CausalLM, feeds: TracedFeeds): { readonly sft: LossTerm; readonly contrastive: LossTerm } {
+    const { inputIds, attentionMask, anchorMask, positiveMask, anchorHash, positiveHash, reference } = feeds;
+    const hidden = model.hiddenStates(inputIds!, { attentionMask });
+    const output = this.#nce.forward({
+      anchorHidden: hidden,
+      anchorMask: anchorMask!,
+      positiveHidden: hidden,
+      positiveMask: positiveMask!,
+      hashes: { anchorHash: anchorHash!, positiveHash: positiveHash! },
+    });
+    return { sft: tokenTerm(model, hidden, feeds), contrastive: contrastiveTerm(output, reference!) };
+  }
+
+  observe({ reference }: Readonly<Record<string, readonly number[]>>): void {
+    this.#reference.update(reference);
+  }
+
+  tokens(batch: SelfAlignBatch): number {
+    return countTokens(batch.attentionMask);
+  }
+}
+
+const mask = ({
+  attentionMask,
+  shape,
+}: {
+  readonly attentionMask: Int32Array;
+  readonly shape: readonly number[];
+}): HostTensor => new HostTensor(attentionMask, shape, "int64");
+
+const prefixed = (prefix: string, feeds: Feeds): Feeds =>
+  Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [`${prefix}_${name}`, feed]));

@@ -1,0 +1,218 @@
+/** @file Trainers with the contrastive objective beside their own. */
+import { CraftError } from "../errors.js";
+import { DataLoader } from "../data/loader.js";
+import { describeNotes, type Prepared } from "../data/prepared.js";
+import { Dataset } from "../data/dataset.js";
+import type { PreparedRow } from "../data/tokenised_rows.js";
+import type { CausalLM } from "../models/index.js";
+import { SFTObjective } from "../trainers/sft/objective.js";
+import { SFTTrainer, type Rows, type SFTTrainerOptions } from "../trainers/sft/trainer.js";
+import type { Evaluation, TrainingParts } from "../trainers/trainer.js";
+import { evaluateObjective, FixedMixture, type LogEntry, type RunningTotals } from "../training/index.js";
+import { CRAFTSFTConfig, type CRAFTSFTArguments } from "./config.js";
+import {
+  CRAFTCollator,
+  CRAFTMixedDataLoader,
+  makeCraftDatasets,
+  preparePairs,
+  type CraftDatasetBundle,
+  type PreparedPair,
+  type PreparedPairs,
+} from "./data/index.js";
+import { InfoNCELoss } from "./losses/index.js";
+import { ContrastiveObjective, RepresentationReference, SelfAlignObjective } from "./objectives.js";
+
+export interface CRAFTSFTTrainerOptions extends Omit<SFTTrainerOptions, "args" | "dataCollator"> {
+  readonly args?: CRAFTSFTConfig;
+  /** What to train on, from {@link makeCraftDatasets}; or give contrastiveDataset. */
+  readonly craftBundle?: CraftDatasetBundle<object, object>;
+  /** Pairs: tokens in input_ids and input_ids_tgt, or text in the columns that contrastiveColumns names. */
+  readonly contrastiveDataset?: Rows | undefined;
+  readonly contrastiveColumns?: { readonly anchor: string; readonly positive: string } | undefined;
+  /** Pairs to report contrastive loss and accuracy on at each evaluation. */
+  readonly contrastiveEvalDataset?: Rows | undefined;
+  readonly dataCollator?: CRAFTCollator;
+}
+
+/**
+ * SFT with a contrastive objective: each step's gradient is alpha times the token loss's, over all labels of the
+ * step, plus (1 - alpha) times the InfoNCE loss's, over all its pairs.
+ */
+export class CRAFTSFTTrainer extends SFTTrainer {
+  protected override readonly args: CRAFTSFTArguments;
+  readonly #craft: CRAFTSFTTrainerOptions;
+  readonly #bundle: CraftDatasetBundle<object, object>;
+  #nce: InfoNCELoss | undefined;
+
+  constructor(options: CRAFTSFTTrainerOptions) {
+    const args = options.args ?? new CRAFTSFTConfig();
+    const { dataCollator: _collator, ...rest } = options;
+    super({ ...rest, args });
+    this.args = args.values;
+    this.#craft = options;
+    this.#bundle = bundleOf(options, this.args);
+  }
+
+  /** The contrastive loss with its projection head; there once training has begun. */
+  get infoNCE(): InfoNCELoss {
+    if (this.#nce === undefined)
+      throw new CraftError({ subject: "infoNCE", reason: "is made when train() begins" });
+    return this.#nce;
+  }
+
+  protected override async prepare(model: CausalLM): Promise<TrainingParts> {
+    const { args } = this;
+    const rows = await this.prepareRows(this.#bundle.sft, "train_dataset");
+    const pairs =
+      this.#bundle.strategy === "paired_dataset"
+        ? await this.#preparePairs(this.#bundle.contrastive, "contrastive_dataset")
+        : undefined;
+    const collator = this.#collator();
+    const loader = new CRAFTMixedDataLoader<PreparedRow, PreparedPair>({
+      bundle:
+        pairs === undefined
+          ? { strategy: "self_align", sft: rows.dataset }
+          : { strategy: "paired_dataset", sft: rows.dataset, contrastive: pairs.dataset },
+      collator,
+      collateSft: collator.collateSft,
+      batchSize: args.perDeviceTrainBatchSize,
+      ...(args.craftContrastiveBatchSize === undefined
+        ? {}
+        : { contrastiveBatchSize: args.craftContrastiveBatchSize }),
+      gradientAccumulationSteps: args.gradientAccumulationSteps,
+      beta: args.craftBeta,
+      betaMode: args.craftBetaMode,
+      lengthStrategy: args.craftLengthStrategy,
+      seed: args.seed,
+      ...(args.dataloaderDropLast ? { dropLast: true } : {}),
+      ...(args.groupByLength ? { lengths: rows.lengths } : {}),
+      ...(pairs === undefined ? {} : { contrastiveGroups: pairs.groups }),
+      onNotice: (notice) => this.notice(notice),
+    });
+    const nce = this.#lossFor(model);
+    const size = args.craftProjectionDim ?? model.shape.hiddenSize;
+    const reference = new RepresentationReference(size);
+    const objectives = [
+      new SFTObjective(),
+      new ContrastiveObjective(nce, reference),
+      new SelfAlignObjective(nce, reference, args.craftSelfAlignViews),
+    ];
+    return {
+      objectives,
+      loader,
+      mixture: new FixedMixture({ sft: args.craftAlpha, contrastive: 1 - args.craftAlpha }),
+      evaluations: await this.evaluations(),
+      modules: { craft_loss: nce },
+      describe: (totals, norms) => this.#describe(totals, norms),
+      afterStep: () => {
+        if (nce.limitTemperature()) this.notice("the learnt temperature was brought back into its range");
+      },
+    };
+  }
+
+  #lossFor(model: CausalLM): InfoNCELoss {
+    const { args } = this;
+    this.#nce ??= new InfoNCELoss({
+      hiddenSize: model.shape.hiddenSize,
+      projectionDim: args.craftProjectionDim,
+      projectionDropout: args.craftProjectionDropout,
+      pooling: args.craftPooling,
+      temperature: args.craftTemperature,
+      learnableTemperature: args.craftLearnableTemperature,
+      symmetric: args.craftSymmetric,
+      seed: args.seed,
+    });
+    return this.#nce;
+  }
+
+  #collator(): CRAFTCollator {
+    if (this.#craft.dataCollator !== undefined) return this.#craft.dataCollator;
+    const { args } = this;
+    return new CRAFTCollator({
+      padTokenId: this.options.tokenizer?.padTokenId ?? this.options.tokenizer?.eosTokenId ?? 0,
+      maxLength: args.maxLength,
+      ...(args.padToMultipleOf === undefined ? {} : { padToMultipleOf: args.padToMultipleOf }),
+      assistantMaskStrategy: args.craftAssistantMaskStrategy,
+      assistantMaskKey: args.craftAssistantMaskKey,
+      selfAlignViews: args.craftSelfAlignViews,
+    });
+  }
+
+  async #preparePairs(rows: Rows, name: string): Promise<PreparedPairs> {
+    const raw = rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
+    const { contrastiveColumns: columns } = this.#craft;
+    const prepared = await preparePairs(raw, this.options.tokenizer, {
+      maxLength: this.args.maxLength,
+      onBadRow: this.args.onBadRow,
+      ...(columns === undefined ? {} : { columns }),
+    });
+    for (const note of describeNotes(prepared.report.notes)) this.notice(`${name}: ${note}`);
+    return prepared;
+  }
+
+  protected override async evaluations(): Promise<Evaluation[]> {
+    const { contrastiveEvalDataset } = this.#craft;
+    const own = await super.evaluations();
+    if (contrastiveEvalDataset === undefined) return own;
+    const pairs: Prepared<PreparedPair> = await this.#preparePairs(
+      contrastiveEvalDataset,
+      "contrastive_eval_dataset",
+    );
+    const loader = new DataLoader({
+      dataset: pairs.dataset,
+      batchSize: this.args.craftContrastiveBatchSize ?? this.args.perDeviceEvalBatchSize,
+      collate: this.#collator().collatePairs,
+      shuffle: false,
+      dropLast: true,
+    });
+    const contrastive: Evaluation = (model) => {
+      const nce = this.#lossFor(model);
+      const objective = new ContrastiveObjective(
+        nce,
+        new RepresentationReference(this.args.craftProjectionDim ?? model.shape.hiddenSize),
+      );
+      return evaluateObjective(model, objective, loader, "sft");
+    };
+    return [...own, contrastive];
+  }
+
+  #describe(totals: RunningTotals, norms: Readonly<Record<string, number>>): LogEntry {
+    const { craftAlpha: alpha } = this.args;
+    const [sft, contrastive] = [totals.loss("sft"), totals.loss("contrastive")];
+    return {
+      "loss/craft_sft": sft,
+      "loss/craft_contrast": contrastive,
+      "loss/craft_total": alpha * (sft ?? 0) + (1 - alpha) * (contrastive ?? 0),
+      ...totals.metrics(),
+      ...Object.fromEntries(Object.entries(norms).map(([task, norm]) => [`grad_norm/${task}`, norm])),
+    };
+  }
+}
+
+function bundleOf(
+  options: CRAFTSFTTrainerOptions,
+  args: CRAFTSFTArguments,
+): CraftDatasetBundle<object, object> {
+  const { craftBundle, contrastiveDataset, trainDataset } = options;
+  if (craftBundle !== undefined) {
+    if (contrastiveDataset !== undefined) {
+      throw new CraftError({
+        subject: "contrastiveDataset",
+        reason: "is given beside craftBundle, which has one",
+        remedy: "Give one of both.",
+      });
+    }
+    if (args.craftStrategy !== undefined && args.craftStrategy !== craftBundle.strategy) {
+      throw new CraftError({
+        subject: "craft_strategy",
+        value: args.craftStrategy,
+        reason: `the bundle was made for ${craftBundle.strategy}`,
+      });
+    }
+    return craftBundle;
+  }
+  return makeCraftDatasets<object, object>(trainDataset, {
+    ...(contrastiveDataset === undefined ? {} : { contrastiveDataset }),
+    ...(args.craftStrategy === undefined ? {} : { strategy: args.craftStrategy }),
+  });
+}

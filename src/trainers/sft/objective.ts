@@ -1,0 +1,70 @@
+import type { LanguageModelingBatch } from "../../data/collator.js";
+import { labelPositions } from "../../data/label_positions.js";
+import type { CausalLM } from "../../models/causal_lm.js";
+import { tokenLoss } from "../../nn/token_loss.js";
+import { HostTensor, sum, type Tensor } from "../../tensor/index.js";
+import type { Feeds, LossTerm, Objective, TracedFeeds } from "../../training/objective.js";
+
+const int64 = (data: Int32Array, shape: readonly number[]): HostTensor =>
+  new HostTensor(data, shape, "int64");
+
+/** What a model reads of a padded batch. The mask is only fed where padding stands before a token. */
+export function tokenFeeds(
+  batch: Pick<LanguageModelingBatch, "inputIds" | "attentionMask" | "shape">,
+): Feeds {
+  const { inputIds, attentionMask, shape } = batch;
+  const [, length] = shape;
+  const leftPadded = attentionMask.some(
+    (m, i) => m === 0 && (i + 1) % length !== 0 && attentionMask[i + 1] === 1,
+  );
+  return {
+    inputIds: int64(inputIds, shape),
+    ...(leftPadded ? { attentionMask: int64(attentionMask, shape) } : {}),
+  };
+}
+
+/** Where labels are predicted from, as feeds. */
+export function labelFeeds(batch: LanguageModelingBatch): Feeds {
+  const { index, target, weight } = labelPositions(batch);
+  return {
+    positions: int64(index, [index.length]),
+    labels: int64(target, [target.length]),
+    weights: new HostTensor(weight, [weight.length], "float32"),
+  };
+}
+
+/** The token loss for hidden states and {@link labelFeeds}: negative log-likelihood summed over labels. */
+export function tokenTerm(
+  model: CausalLM,
+  hidden: Tensor,
+  { positions, labels, weights }: TracedFeeds,
+): LossTerm {
+  const loss = tokenLoss({
+    hidden: hidden.to(model.dtype),
+    weight: model.headWeight(),
+    positions: positions!,
+    labels: labels!,
+    weights: weights!,
+  });
+  return { sum: loss, weight: sum(weights!) };
+}
+
+export const countTokens = (mask: Int32Array): number => mask.reduce((a, b) => a + b, 0);
+
+/** Next-token prediction on the positions that carry a label; weight is the number of labels. */
+export class SFTObjective implements Objective<LanguageModelingBatch> {
+  readonly name = "sft";
+
+  feeds(batch: LanguageModelingBatch): Feeds {
+    return { ...tokenFeeds(batch), ...labelFeeds(batch) };
+  }
+
+  loss(model: CausalLM, feeds: TracedFeeds): { readonly sft: LossTerm } {
+    const { inputIds, attentionMask } = feeds;
+    return { sft: tokenTerm(model, model.hiddenStates(inputIds!, { attentionMask }), feeds) };
+  }
+
+  tokens(batch: LanguageModelingBatch): number {
+    return countTokens(batch.attentionMask);
+  }
+}

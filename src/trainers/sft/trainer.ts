@@ -1,0 +1,113 @@
+import { DataCollatorForLanguageModeling, type LanguageModelingBatch } from "../../data/collator.js";
+import { Dataset } from "../../data/dataset.js";
+import { DataLoader } from "../../data/loader.js";
+import { describeNotes, type Prepared } from "../../data/prepared.js";
+import { prepareSftDataset } from "../../data/sft_rows.js";
+import type { PreparedRow } from "../../data/tokenised_rows.js";
+import { SingleObjectiveLoader } from "../../data/windows.js";
+import type { CausalLM } from "../../models/index.js";
+import { evaluateObjective, FixedMixture } from "../../training/index.js";
+import { Trainer, type Evaluation, type TrainerOptions, type TrainingParts } from "../trainer.js";
+import { SFTConfig, type SFTArguments } from "./config.js";
+import { SFTObjective } from "./objective.js";
+
+/** Rows as a dataset or an array. */
+export type Rows = Dataset<object> | readonly object[];
+
+export interface SFTTrainerOptions extends TrainerOptions {
+  readonly args?: { readonly values: SFTArguments };
+  /** Rows of {text}, {prompt, completion}, {messages} or tokens. */
+  readonly trainDataset: Rows;
+  readonly evalDataset?: Rows | undefined;
+  /** Pads rows to batches; by default on the right with the tokenizer's padding token. */
+  readonly dataCollator?:
+    | { readonly collate: (rows: readonly PreparedRow[], where: readonly string[]) => LanguageModelingBatch }
+    | undefined;
+}
+
+/** Supervised fine-tuning: next-token prediction on texts, completions or conversations. */
+export class SFTTrainer extends Trainer {
+  protected override readonly args: SFTArguments;
+  protected readonly data: SFTTrainerOptions;
+
+  constructor(options: SFTTrainerOptions) {
+    super(options);
+    this.args = (options.args ?? new SFTConfig()).values;
+    this.data = options;
+  }
+
+  protected async prepare(_model: CausalLM): Promise<TrainingParts> {
+    const { args } = this;
+    const rows = await this.prepareRows(this.data.trainDataset, "train_dataset");
+    const loader = this.batches(rows, args.perDeviceTrainBatchSize, true);
+    const objective = new SFTObjective();
+    return {
+      objectives: [objective],
+      loader: new SingleObjectiveLoader(loader, {
+        gradientAccumulationSteps: args.gradientAccumulationSteps,
+        objective: objective.name,
+      }),
+      mixture: new FixedMixture({ sft: 1 }),
+      evaluations: await this.evaluations(),
+    };
+  }
+
+  /** Tokenises rows, and reports what was cut or left out. */
+  protected async prepareRows(rows: Rows, name: string): Promise<Prepared<PreparedRow>> {
+    const { maxLength, truncationMode, datasetTextField, completionOnlyLoss, assistantOnlyLoss, onBadRow } =
+      this.args;
+    const raw = rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
+    const prepared = await prepareSftDataset(raw, this.options.tokenizer, {
+      maxLength,
+      truncationMode,
+      datasetTextField,
+      ...(completionOnlyLoss === undefined ? {} : { completionOnlyLoss }),
+      assistantOnlyLoss,
+      onBadRow,
+    });
+    for (const note of describeNotes(prepared.report.notes)) this.notice(`${name}: ${note}`);
+    return prepared;
+  }
+
+  /** Tells the user of something that acts otherwise than it reads, or of data that is left out. */
+  protected notice(text: string): void {
+    if (!this.args.disableTqdm) process.stderr.write(`${text}\n`);
+    for (const listener of this.options.listeners ?? []) listener.onNotice?.(text);
+  }
+
+  protected collate(): (rows: readonly PreparedRow[], where: readonly string[]) => LanguageModelingBatch {
+    const { dataCollator } = this.data;
+    if (dataCollator !== undefined) return dataCollator.collate;
+    const { padToMultipleOf, maxLength } = this.args;
+    return new DataCollatorForLanguageModeling({
+      padTokenId: this.options.tokenizer?.padTokenId ?? this.options.tokenizer?.eosTokenId ?? 0,
+      maxLength,
+      ...(padToMultipleOf === undefined ? {} : { padToMultipleOf }),
+    }).collate;
+  }
+
+  protected batches(
+    rows: Prepared<PreparedRow>,
+    batchSize: number,
+    training: boolean,
+  ): DataLoader<PreparedRow, LanguageModelingBatch> {
+    const { seed, dataloaderDropLast, groupByLength } = this.args;
+    return new DataLoader({
+      dataset: rows.dataset,
+      batchSize,
+      collate: this.collate(),
+      seed,
+      shuffle: training,
+      dropLast: training && dataloaderDropLast,
+      ...(groupByLength || !training ? { lengths: rows.lengths } : {}),
+    });
+  }
+
+  protected async evaluations(): Promise<Evaluation[]> {
+    const { evalDataset } = this.data;
+    if (evalDataset === undefined) return [];
+    const rows = await this.prepareRows(evalDataset, "eval_dataset");
+    const loader = this.batches(rows, this.args.perDeviceEvalBatchSize, false);
+    return [(model) => evaluateObjective(model, new SFTObjective(), loader, "sft")];
+  }
+}

@@ -1,0 +1,113 @@
+/** @file Options that every trainer has, with the names and defaults of transformers and TRL. */
+import { z } from "zod";
+import { CraftError } from "../errors.js";
+import { schedulerTypes } from "../optim/schedule.js";
+
+const count = z.int().min(1);
+
+/** The fields, with their docs. Trainers add their own to these. */
+export const trainingFields = {
+  outputDir: z
+    .string()
+    .min(1)
+    .default("trainer_output")
+    .describe("Folder for checkpoints, logs and the result."),
+  perDeviceTrainBatchSize: count.default(8).describe("Rows in a training micro-batch."),
+  perDeviceEvalBatchSize: count.default(8).describe("Rows in an evaluation batch."),
+  gradientAccumulationSteps: count.default(1).describe("Micro-batches in an optimiser step."),
+  numTrainEpochs: z.number().positive().default(3).describe("Passes over the data; maxSteps overrides it."),
+  maxSteps: z.int().min(-1).default(-1).describe("Optimiser steps in all; -1 leaves it to numTrainEpochs."),
+  learningRate: z.number().min(0).default(5e-5).describe("Highest learning rate of the schedule."),
+  lrSchedulerType: z
+    .enum(schedulerTypes)
+    .default("linear")
+    .describe("How the learning rate falls after warm-up."),
+  warmupSteps: z.number().min(0).default(0).describe("Steps of warm-up; below 1, a share of all steps."),
+  weightDecay: z.number().min(0).default(0).describe("Decay of weights other than biases and norms."),
+  adamBeta1: z.number().min(0).lt(1).default(0.9).describe("Decay of AdamW's mean gradient."),
+  adamBeta2: z.number().min(0).lt(1).default(0.999).describe("Decay of AdamW's mean squared gradient."),
+  adamEpsilon: z.number().positive().default(1e-8).describe("Added to the root in AdamW."),
+  maxGradNorm: z
+    .number()
+    .min(0)
+    .default(1)
+    .describe("Longer gradients are scaled down to this norm; 0 never does."),
+  loggingSteps: count.default(10).describe("Steps between two log entries."),
+  saveStrategy: z.enum(["no", "steps", "epoch"]).default("steps").describe("When to write checkpoints."),
+  saveSteps: count.default(500).describe("Steps between two checkpoints."),
+  saveTotalLimit: count.optional().describe("Checkpoints to keep; the oldest go first. All by default."),
+  evalStrategy: z.enum(["no", "steps", "epoch"]).default("no").describe("When to evaluate."),
+  evalSteps: count.optional().describe("Steps between two evaluations; loggingSteps by default."),
+  gradientCheckpointing: z.boolean().default(false).describe("Less memory for a third more time."),
+  dataloaderDropLast: z.boolean().default(false).describe("Leave out a last micro-batch that is not full."),
+  groupByLength: z.boolean().default(false).describe("Put rows of like length into one micro-batch."),
+  seed: z.int().min(0).default(42).describe("Of the order of data, new weights and dropout."),
+  overwriteOutputDir: z.boolean().default(false).describe("Clear an output folder that is not empty."),
+  resumeFromCheckpoint: z
+    .union([z.boolean(), z.string()])
+    .default(false)
+    .describe("Go on from a checkpoint folder, or with true from the last one in the output folder."),
+  disableTqdm: z.boolean().default(false).describe("Show no progress bar."),
+};
+
+export const trainingSchema = z.strictObject(trainingFields);
+export type TrainingArguments = z.output<typeof trainingSchema>;
+
+const camelCase = (name: string): string =>
+  name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
+/** `perDeviceTrainBatchSize` to `per_device_train_batch_size`, as the option is called in files and errors. */
+export const optionName = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** Options as they may come: camelCase from code, snake_case from files. Unknown ones are refused when parsed. */
+export function camelCaseKeys(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    const key = camelCase(name);
+    if (key in result) {
+      throw new CraftError({
+        subject: optionName(key),
+        reason: "is given twice, in both spellings",
+        remedy: "Keep one.",
+      });
+    }
+    if (value !== undefined) result[key] = value;
+  }
+  return result;
+}
+
+/**
+ * Checks options against a schema.
+ *
+ * @throws CraftError naming the first option at fault, its value, what would be accepted, and for an unknown option
+ * those that look like it.
+ */
+export function parseOptions<S extends z.ZodObject>(
+  schema: S,
+  options: Readonly<Record<string, unknown>>,
+  subject: string,
+): z.output<S> {
+  const given = camelCaseKeys(options);
+  const result = schema.safeParse(given);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  if (issue.code === "unrecognized_keys") {
+    const unknown = issue.keys[0]!;
+    throw new CraftError({
+      subject: `${subject}, option ${optionName(unknown)}`,
+      reason: "there is no such option",
+      remedy: suggest(unknown, Object.keys(schema.shape)),
+    });
+  }
+  const key = String(issue.path[0] ?? subject);
+  throw new CraftError({ subject: optionName(key), value: given[key], reason: issue.message });
+}
+
+function suggest(unknown: string, known: readonly string[]): string {
+  const pieces = (name: string): string[] => optionName(name).split("_");
+  const likeness = (name: string): number => pieces(name).filter((p) => pieces(unknown).includes(p)).length;
+  const best = [...known].sort((a, b) => likeness(b) - likeness(a)).filter((name) => likeness(name) > 0);
+  const shown = (best.length > 0 ? best.slice(0, 4) : known).map(optionName).join(", ");
+  return best.length > 0 ? `Did you mean ${shown}?` : `Known are ${shown}.`;
+}
