@@ -33,8 +33,11 @@ LLAMA3_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+PLAIN = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
 QWEN2_SPLIT = LLAMA3_SPLIT.replace(r"\p{N}{1,3}", r"\p{N}")
-BYTE_LEVEL_SPECIALS = ["<|bos|>", "<|eos|>", "<|pad|>", "<|im_start|>", "<|im_end|>", "<|header|>", "<|/header|>", "<|eot|>"]
+BYTE_LEVEL_SPECIALS = [
+    f"<|{name}|>" for name in ("bos", "eos", "pad", "im_start", "im_end", "header", "/header", "eot")
+]
 
 
 def write(path: Path, value) -> None:
@@ -119,7 +122,9 @@ def make_unigram(byte_fallback: Tokenizer) -> Tokenizer:
 def word_level() -> dict:
     words = sorted({word for line in CORPUS for word in line.split()})
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(["[UNK]", *words])}, unk_token="[UNK]"))
-    return {"model": json.loads(tokenizer.to_str())["model"], "normalizer": None, "post_processor": None, "decoder": None, "added_tokens": [], "pre_tokenizer": component(pre_tokenizers.Whitespace())}
+    none = {"normalizer": None, "post_processor": None, "decoder": None, "added_tokens": []}
+    model = json.loads(tokenizer.to_str())["model"]
+    return {**none, "model": model, "pre_tokenizer": component(pre_tokenizers.Whitespace())}
 
 
 def added(tokenizer: Tokenizer, changes: dict[str, dict]) -> list[dict]:
@@ -140,27 +145,43 @@ def variants(byte_level: Tokenizer, byte_fallback: Tokenizer) -> list[dict]:
     def bytes_after(*steps):
         return {"pre_tokenizer": component(pre_tokenizers.Sequence([*steps, last_bytes]))}
 
-    gpt2 = {"pre_tokenizer": component(pre_tokenizers.ByteLevel(add_prefix_space=False))}
+    gpt2 = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    qwen2 = {"normalizer": component(normalizers.NFC()), **bytes_after(split(regex(QWEN2_SPLIT), "isolated"))}
+
+    def before_gpt2(step):
+        return {"pre_tokenizer": component(pre_tokenizers.Sequence([step, gpt2]))}
+
+    def normalized(*steps):
+        return {"normalizer": component(normalizers.Sequence(list(steps)))}
+
+    def gpt2_words(**settings):
+        return {"pre_tokenizer": component(pre_tokenizers.ByteLevel(**settings))}
+
+    at_marks = regex(r"\s|[.,]")
     found = [
         ("llama3", "byte_level", {}),
-        ("gpt2", "byte_level", {**gpt2, "post_processor": None, "model": {"ignore_merges": False}}),
-        ("gpt2-prefix-space", "byte_level", {"pre_tokenizer": component(pre_tokenizers.ByteLevel(add_prefix_space=True))}),
         (
-            "smollm-digits",
+            "gpt2",
             "byte_level",
-            {"pre_tokenizer": component(pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]))},
+            {**gpt2_words(add_prefix_space=False), "post_processor": None, "model": {"ignore_merges": False}},
         ),
+        ("gpt2-prefix-space", "byte_level", gpt2_words(add_prefix_space=True)),
+        ("smollm-digits", "byte_level", before_gpt2(pre_tokenizers.Digits(individual_digits=True))),
         ("digits-grouped", "byte_level", bytes_after(pre_tokenizers.Digits(individual_digits=False))),
-        ("qwen2-nfc", "byte_level", {"normalizer": component(normalizers.NFC()), **bytes_after(split(regex(QWEN2_SPLIT), "isolated"))}),
-        ("nfkc-lowercase", "byte_level", {"normalizer": component(normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()]))}),
-        ("nfd-strip", "byte_level", {"normalizer": component(normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents(), normalizers.Strip()]))}),
+        ("qwen2-nfc", "byte_level", qwen2),
+        ("nfkc-lowercase", "byte_level", normalized(normalizers.NFKC(), normalizers.Lowercase())),
+        ("nfd-strip", "byte_level", normalized(normalizers.NFD(), normalizers.StripAccents(), normalizers.Strip())),
         ("split-removed", "byte_level", bytes_after(split(regex(r"\s+"), "removed"))),
-        ("split-merged-previous", "byte_level", bytes_after(split(regex(r"\s|[.,]"), "merged_with_previous"))),
-        ("split-merged-next", "byte_level", bytes_after(split(regex(r"\s|[.,]"), "merged_with_next"))),
-        ("split-contiguous", "byte_level", bytes_after(split(regex(r"\s|[.,]"), "contiguous"))),
+        ("split-merged-previous", "byte_level", bytes_after(split(at_marks, "merged_with_previous"))),
+        ("split-merged-next", "byte_level", bytes_after(split(at_marks, "merged_with_next"))),
+        ("split-contiguous", "byte_level", bytes_after(split(at_marks, "contiguous"))),
         ("split-inverted", "byte_level", bytes_after(split(regex(r"\w+|[^\w\s]+"), "removed", True))),
         ("punctuation", "byte_level", bytes_after(pre_tokenizers.Punctuation(), pre_tokenizers.Whitespace())),
-        ("whitespace-delimiter", "byte_level", bytes_after(pre_tokenizers.WhitespaceSplit(), pre_tokenizers.CharDelimiterSplit("-"))),
+        (
+            "whitespace-delimiter",
+            "byte_level",
+            bytes_after(pre_tokenizers.WhitespaceSplit(), pre_tokenizers.CharDelimiterSplit("-")),
+        ),
         (
             "added-token-flags",
             "byte_level",
@@ -181,7 +202,10 @@ def variants(byte_level: Tokenizer, byte_fallback: Tokenizer) -> list[dict]:
         (
             "mistral-metaspace-first",
             "byte_fallback",
-            {"normalizer": None, "pre_tokenizer": component(pre_tokenizers.Metaspace(prepend_scheme="first", split=False))},
+            {
+                "normalizer": None,
+                "pre_tokenizer": component(pre_tokenizers.Metaspace(prepend_scheme="first", split=False)),
+            },
         ),
         (
             "metaspace-always-split",
@@ -198,7 +222,9 @@ def variants(byte_level: Tokenizer, byte_fallback: Tokenizer) -> list[dict]:
             {
                 "normalizer": component(normalizers.Replace(" ", "▁")),
                 "pre_tokenizer": component(split(" ", "merged_with_previous")),
-                "decoder": component(decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])),
+                "decoder": component(
+                    decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+                ),
             },
         ),
         ("no-fallback-fused", "byte_fallback", {"model": {"byte_fallback": False, "fuse_unk": True}}),
@@ -251,7 +277,9 @@ def chat_cases(folder: str, templates: dict[str, str]) -> list[dict]:
                 marked = "generation %}" in template and not options.get("continue_final_message")
                 case = {"template": name, "chat": title, "options": options}
                 try:
-                    case["rendered"] = tokenizer.apply_chat_template(chat, chat_template=template, tokenize=False, **options)
+                    case["rendered"] = tokenizer.apply_chat_template(
+                        chat, chat_template=template, tokenize=False, **options
+                    )
                     out = tokenizer.apply_chat_template(
                         chat, chat_template=template, return_assistant_tokens_mask=marked, **options
                     )
@@ -296,7 +324,7 @@ def main() -> None:
         {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": "<|bos|>",
-            "eos_token": {"__type": "AddedToken", "content": "<|eos|>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False},
+            "eos_token": {"__type": "AddedToken", "content": "<|eos|>", **PLAIN},
             "pad_token": "<|pad|>",
             "extra_special_tokens": ["<|im_start|>", "<|im_end|>", "<|extra|>"],
             "added_tokens_decoder": {
@@ -323,7 +351,10 @@ def main() -> None:
             ],
         },
     )
-    write(OUT / "byte_fallback" / "special_tokens_map.json", {"bos_token": "<s>", "eos_token": {"content": "</s>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}, "unk_token": "<unk>", "pad_token": "<pad>"})
+    write(
+        OUT / "byte_fallback" / "special_tokens_map.json",
+        {"bos_token": "<s>", "eos_token": {"content": "</s>", **PLAIN}, "unk_token": "<unk>", "pad_token": "<pad>"},
+    )
 
     write(OUT / "tokenization.json", tokenization(byte_level, byte_fallback, make_unigram(byte_fallback)))
     write(

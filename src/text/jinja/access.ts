@@ -32,7 +32,7 @@ const mutators: ReadonlySet<string> = new Set([
 ]);
 
 const dictMethods: ReadonlyMap<string, (dict: Dict, args: Arguments, keywords: Keywords) => Value> = new Map([
-  ["items", (dict: Dict): Value => [...dict].map((pair) => Tuple.of2(pair))],
+  ["items", (dict: Dict): Value => [...dict].map((pair) => Tuple.from(pair))],
   ["keys", (dict: Dict): Value => [...dict.keys()]],
   ["values", (dict: Dict): Value => [...dict.values()]],
   ["copy", (dict: Dict): Value => new Map(dict)],
@@ -86,13 +86,14 @@ function method(object: Value, name: string): Value | undefined {
 /** `object.name`: a method or attribute first, then an item of that name. */
 export function attribute(object: Value, name: string): Value {
   need(object);
-  if (object instanceof Namespace) return foundOr(object.attributes.get(name), whyMissing(object, name));
+  if (object instanceof Namespace)
+    return foundOr(object.attributes.get(name), () => whyMissing(object, name));
   if (object instanceof Map && !dictMethods.has(name)) {
     // Where a dict holds a key of a method's name, the dot finds the method, and only [] the item.
     const found = object.get(name);
     if (found !== undefined) return found;
   }
-  return foundOr(method(object, name), whyMissing(object, name));
+  return foundOr(method(object, name), () => whyMissing(object, name));
 }
 
 /** `object[key]`: an item first, then an attribute of that name. */
@@ -106,7 +107,7 @@ export function item(object: Value, key: Value): Value {
     const index = asNumber(key);
     if (index !== undefined) {
       const items = typeof object === "string" ? Array.from(object) : object;
-      return foundOr(items.at(index), whyMissing(object, index));
+      return foundOr(items.at(index), () => whyMissing(object, index));
     }
   }
   return typeof key === "string" ? attribute(object, key) : new Undefined(whyMissing(object, key));
@@ -127,7 +128,7 @@ export function slice(object: Value, bounds: readonly (Value | undefined)[]): Va
   }
   if (!Array.isArray(object)) throw new TemplateError(`'${typeName(object)}' object is not subscriptable`);
   const items = pick(object, bounds);
-  return object instanceof Tuple ? Tuple.of2(items) : items;
+  return object instanceof Tuple ? Tuple.from(items) : items;
 }
 
 function pick<T>(items: readonly T[], bounds: readonly (Value | undefined)[]): T[] {

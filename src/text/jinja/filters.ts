@@ -144,7 +144,7 @@ function dictSort(value: Value, args: Arguments, keywords: Keywords): Value {
   const [caseSensitive, by = "key", reverse = false] = bind("dictsort", names, args, keywords);
   if (!(value instanceof Map)) throw new TemplateError("dictsort needs a dict");
   if (by !== "key" && by !== "value") throw new TemplateError('You can only sort by either "key" or "value"');
-  const pairs = [...value].map((pair): Value => Tuple.of2(pair));
+  const pairs = [...value].map((pair): Value => Tuple.from(pair));
   return sorted(pairs, keyOf(by === "key" ? 0 : 1, caseSensitive), isTrue(reverse));
 }
 
@@ -181,7 +181,7 @@ const viaMethod = (name: string): Filter => {
   return (value) => stringMethods.get(name)?.(str(value), [], new Map()) ?? null;
 };
 const end = (what: string, at: 0 | -1): Filter => {
-  return (value) => foundOr(iterate(value).at(at), `No ${what} item, sequence was empty.`);
+  return (value) => foundOr(iterate(value).at(at), () => `No ${what} item, sequence was empty.`);
 };
 
 export const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
@@ -277,5 +277,5 @@ export const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
 
 function pairs(value: Value): Value[] {
   if (!(value instanceof Map)) throw new TemplateError("Can only get item pairs from a mapping.");
-  return [...value].map((pair) => Tuple.of2(pair));
+  return [...value].map((pair) => Tuple.from(pair));
 }

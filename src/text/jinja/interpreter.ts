@@ -214,7 +214,10 @@ export class Interpreter {
         const given = i < args.length ? args[i] : keywords.get(parameter.name);
         surplus.delete(parameter.name);
         // Bound before fallbacks are computed, so that these never see an outer variable of the same name.
-        scope.set(parameter.name, foundOr(given, `parameter '${parameter.name}' was not provided`));
+        scope.set(
+          parameter.name,
+          foundOr(given, () => `parameter '${parameter.name}' was not provided`),
+        );
         if (given === undefined && parameter.fallback !== undefined) {
           scope.set(parameter.name, this.evaluate(parameter.fallback, scope));
         }
@@ -225,7 +228,7 @@ export class Interpreter {
         if (unknown !== undefined)
           throw new TemplateError(`macro ${name} takes no keyword argument '${unknown}'`);
       }
-      if (takesRest) scope.set("varargs", Tuple.of2(args.slice(parameters.length)));
+      if (takesRest) scope.set("varargs", Tuple.from(args.slice(parameters.length)));
       else if (args.length > parameters.length) {
         throw new TemplateError(`macro ${name} takes not more than ${parameters.length} argument(s)`);
       }
@@ -239,13 +242,13 @@ export class Interpreter {
       case "constant":
         return node.value;
       case "name":
-        return foundOr(scope.get(node.name), `'${node.name}' is undefined`);
+        return foundOr(scope.get(node.name), () => `'${node.name}' is undefined`);
       case "body":
         return this.bodyText;
       case "list":
         return node.items.map(value);
       case "tuple":
-        return Tuple.of2(node.items.map(value));
+        return Tuple.from(node.items.map(value));
       case "dict":
         return new Map(node.items.map(([key, entry]) => [value(key), value(entry)]));
       case "attribute":
@@ -335,7 +338,7 @@ function loopState(
   changed: Callable,
   recurse: Callable | undefined,
 ): LoopState {
-  const at = (index: number, what: string) => foundOr(items[index], `there is no ${what} item`);
+  const at = (index: number, what: string) => foundOr(items[index], () => `there is no ${what} item`);
   return new LoopState(
     new Map<string, Value>([
       ["index", i + 1],
@@ -350,7 +353,7 @@ function loopState(
       ["depth", depth],
       ["depth0", depth - 1],
       ["changed", changed],
-      ["cycle", new Callable((args) => foundOr(args[i % args.length], "no items for cycling given"))],
+      ["cycle", new Callable((args) => foundOr(args[i % args.length], () => "no items for cycling given"))],
     ]),
     recurse,
   );

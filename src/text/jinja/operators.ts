@@ -71,7 +71,7 @@ function add(left: Value, right: Value): Value {
   }
   if (Array.isArray(left) && Array.isArray(right) && left instanceof Tuple === right instanceof Tuple) {
     const items = [...left, ...right];
-    return left instanceof Tuple ? Tuple.of2(items) : items;
+    return left instanceof Tuple ? Tuple.from(items) : items;
   }
   throw unsupported("+", left, right);
 }
@@ -81,7 +81,7 @@ function repeat(value: Value, count: number): Value {
   if (typeof value === "string") return value.repeat(times);
   if (!Array.isArray(value)) throw unsupported("*", value, count);
   const items = Array.from({ length: times }, () => [...value]).flat();
-  return value instanceof Tuple ? Tuple.of2(items) : items;
+  return value instanceof Tuple ? Tuple.from(items) : items;
 }
 
 function unsupported(operator: string, left: Value, right: Value): TemplateError {

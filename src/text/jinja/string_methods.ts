@@ -109,8 +109,8 @@ function partition(last: boolean): Method {
     const [part] = bind("partition()", ["sep"], args, keywords);
     const separator = nonEmpty(textArgument("separator", part));
     const at = last ? text.lastIndexOf(separator) : text.indexOf(separator);
-    if (at < 0) return Tuple.of2(last ? ["", "", text] : [text, "", ""]);
-    return Tuple.of2([text.slice(0, at), separator, text.slice(at + separator.length)]);
+    if (at < 0) return Tuple.from(last ? ["", "", text] : [text, "", ""]);
+    return Tuple.from([text.slice(0, at), separator, text.slice(at + separator.length)]);
   };
 }
 

@@ -19,13 +19,7 @@ export class Float {
   }
 }
 
-export class Tuple extends Array<Value> {
-  static of2(items: Iterable<Value>): Tuple {
-    const tuple = new Tuple();
-    for (const item of items) tuple.push(item);
-    return tuple;
-  }
-}
+export class Tuple extends Array<Value> {}
 
 export type Dict = Map<Value, Value>;
 
@@ -108,8 +102,8 @@ export function toValue(input: unknown, where: string): Value {
 }
 
 /** What was found, None included, or an undefined value that says why there is nothing. */
-export function foundOr(found: Value | undefined, reason: string): Value {
-  return found === undefined ? new Undefined(reason) : found;
+export function foundOr(found: Value | undefined, reason: () => string): Value {
+  return found === undefined ? new Undefined(reason()) : found;
 }
 
 export function isTrue(value: Value): boolean {
