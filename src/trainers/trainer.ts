@@ -132,7 +132,7 @@ export abstract class Trainer {
       args,
       listeners,
       evaluate: parts.evaluations.length === 0 ? undefined : () => this.#evaluate(parts),
-      save: async (kind, state, optimizer) => this.#save(kind, parts, state, optimizer),
+      save: (kind, state, optimizer) => this.#save(kind, parts, state, optimizer),
       ...(parts.describe === undefined ? {} : { describe: parts.describe }),
       ...(parts.afterStep === undefined ? {} : { afterStep: parts.afterStep }),
     });
@@ -175,7 +175,7 @@ export abstract class Trainer {
   }
 
   /** Writes the adapter or the model, with the tokenizer, so that the folder can be loaded by itself. */
-  saveModel(folder: string): void {
+  async saveModel(folder: string): Promise<void> {
     const lora = this.#lora;
     if (lora === undefined) savePretrained(this.model, folder);
     else {
@@ -194,23 +194,28 @@ export abstract class Trainer {
         tensors: new Map(tensors),
       });
     }
-    this.options.tokenizer?.save(folder);
+    await this.options.tokenizer?.save(folder);
   }
 
-  #save(kind: "checkpoint" | "final", parts: TrainingParts, state: LoopState, optimizer: AdamW): string {
+  async #save(
+    kind: "checkpoint" | "final",
+    parts: TrainingParts,
+    state: LoopState,
+    optimizer: AdamW,
+  ): Promise<string> {
     const { outputDir, saveTotalLimit } = this.args;
     const extra = extraParameters(parts);
-    const fill = (folder: string): void => {
-      this.saveModel(folder);
+    const fill = async (folder: string): Promise<void> => {
+      await this.saveModel(folder);
       if (extra.length > 0) writeParameters(join(folder, extraFile), extra);
     };
     if (kind === "final") {
-      fill(outputDir);
+      await fill(outputDir);
       return outputDir;
     }
     const path = join(outputDir, `checkpoint-${state.step}`);
-    writeFolderAtomically(path, (folder) => {
-      fill(folder);
+    await writeFolderAtomically(path, async (folder) => {
+      await fill(folder);
       writeTrainerState(folder, state, optimizer);
     });
     pruneCheckpoints(outputDir, saveTotalLimit);

@@ -12,12 +12,15 @@ const stateFile = "trainer_state.json";
 const optimizerFile = "optimizer.safetensors";
 
 /** Runs `fill` on a folder that gets its name when everything in it is written. */
-export function writeFolderAtomically(path: string, fill: (folder: string) => void): void {
+export async function writeFolderAtomically(
+  path: string,
+  fill: (folder: string) => Promise<void>,
+): Promise<void> {
   const staged = join(path, "..", `.${path.split(/[\\/]/).at(-1)!}.${process.pid}`);
   rmSync(staged, { recursive: true, force: true });
   mkdirSync(staged, { recursive: true });
   try {
-    fill(staged);
+    await fill(staged);
     rmSync(path, { recursive: true, force: true });
     renameSync(staged, path);
   } catch (error) {
