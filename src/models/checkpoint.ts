@@ -7,7 +7,8 @@ import type { DType } from "../torch/dtype.js";
 import { fileError } from "./atomic_file.js";
 import { requireFolder } from "./config_file.js";
 import { JsonFields, readJsonObject } from "./json_fields.js";
-import { openSafetensors, type ReadOptions, type SafetensorsFile } from "./safetensors/index.js";
+import { Converter } from "./safetensors/convert.js";
+import { SafetensorsFile, type ReadOptions } from "./safetensors/read.js";
 
 export const singleFile = "model.safetensors";
 export const indexFile = "model.safetensors.index.json";
@@ -111,8 +112,9 @@ function openAll(
   use: (files: readonly SafetensorsFile[]) => Checkpoint,
 ): Checkpoint {
   const files: SafetensorsFile[] = [];
+  const converter = new Converter();
   try {
-    for (const name of names) files.push(openSafetensors(join(folder, name)));
+    for (const name of names) files.push(new SafetensorsFile(join(folder, name), converter));
     return use(files);
   } catch (error) {
     for (const file of files) file.close();

@@ -12,7 +12,7 @@ import { savedDType, stageSafetensors, type NamedTensor } from "./safetensors/wr
 export interface CheckpointOptions {
   /** Most bytes of tensors in one file, unless a single tensor is larger; 5e9 by default. */
   readonly maxShardBytes?: number;
-  /** Tensors of floats are converted to this as they are written, one at a time. */
+  /** Tensors of floats are converted to this as they are written. */
   readonly dtype?: DType;
 }
 

@@ -2,8 +2,9 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { CraftError } from "../../errors.js";
 import { cpu, type Device } from "../../torch/device.js";
 import { DeviceTensor } from "../../torch/device_tensor.js";
-import type { DType } from "../../torch/dtype.js";
+import { dtypeBytes, type DType } from "../../torch/dtype.js";
 import { fileError, ioChunkBytes } from "../atomic_file.js";
+import { Converter } from "./convert.js";
 import { lengthBytes, type TensorEntry } from "./format.js";
 import { headerLength, parseHeader } from "./header.js";
 
@@ -21,10 +22,13 @@ export class SafetensorsFile {
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   /** What the writer noted, such as `format: "pt"`. */
   readonly metadata: Readonly<Record<string, string>>;
+  readonly #converter: Converter;
   #descriptor: number | undefined;
 
-  constructor(path: string) {
+  /** Files that are read one after another can share a converter. */
+  constructor(path: string, converter = new Converter()) {
     this.path = path;
+    this.#converter = converter;
     const descriptor = attempt(path, () => openSync(path, "r"));
     try {
       const fileBytes = attempt(path, () => fstatSync(descriptor)).size;
@@ -49,31 +53,41 @@ export class SafetensorsFile {
   }
 
   /**
-   * Reads one tensor straight into native memory; the caller owns it. A conversion holds this one tensor twice while
-   * it lasts.
+   * Reads one tensor straight into native memory; the caller owns it. Conversion needs no memory worth mentioning, and
+   * another device as much as the tensor has in the file.
    */
   read(name: string, { device = cpu, dtype }: ReadOptions = {}): DeviceTensor {
     const { shape, begin, dtype: stored } = this.entry(name);
     if (this.#descriptor === undefined) throw new CraftError({ subject: this.path, reason: "was closed" });
-    const source = DeviceTensor.empty(shape, stored);
-    let target: DeviceTensor | undefined;
-    try {
-      readFully(this.path, this.#descriptor, source.bytes(), begin);
-      if (device.type === "cpu" && (dtype ?? stored) === stored) return source;
-      target = DeviceTensor.empty(shape, dtype ?? stored, device);
-      target.copyFrom(source);
-    } catch (error) {
-      source.dispose();
-      target?.dispose();
-      throw error;
+    const to = dtype ?? stored;
+    const descriptor = this.#descriptor;
+    if (device.type !== "cpu") {
+      const source = this.read(name);
+      try {
+        return filled(DeviceTensor.empty(shape, to, device), (target) => target.copyFrom(source));
+      } finally {
+        source.dispose();
+      }
     }
-    source.dispose();
-    return target;
+    return filled(DeviceTensor.empty(shape, to), (target) => {
+      const bytes = target.bytes();
+      if (to === stored) {
+        readFully(this.path, descriptor, bytes, begin);
+        return;
+      }
+      const elements = bytes.byteLength / dtypeBytes(to);
+      this.#converter.run(
+        { from: stored, to, elements },
+        (into, element) => readFully(this.path, descriptor, into, begin + element * dtypeBytes(stored)),
+        (converted, element) => bytes.set(converted, element * dtypeBytes(to)),
+      );
+    });
   }
 
   close(): void {
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = undefined;
+    this.#converter.dispose();
   }
 
   [Symbol.dispose](): void {
@@ -88,6 +102,16 @@ export class SafetensorsFile {
  * file, the tensor, and what was found and expected.
  */
 export const openSafetensors = (path: string): SafetensorsFile => new SafetensorsFile(path);
+
+function filled(tensor: DeviceTensor, fill: (tensor: DeviceTensor) => void): DeviceTensor {
+  try {
+    fill(tensor);
+    return tensor;
+  } catch (error) {
+    tensor.dispose();
+    throw error;
+  }
+}
 
 function readFully(path: string, descriptor: number, into: Uint8Array, position: number): void {
   for (let done = 0; done < into.byteLength;) {

@@ -1,24 +1,25 @@
 import { CraftError } from "../../errors.js";
 import { cpu } from "../../torch/device.js";
-import { DeviceTensor } from "../../torch/device_tensor.js";
-import { isFloating, type DType } from "../../torch/dtype.js";
+import type { DeviceTensor } from "../../torch/device_tensor.js";
+import { dtypeBytes, isFloating, type DType } from "../../torch/dtype.js";
 import { commitFiles, stageFile, type StagedFile } from "../atomic_file.js";
 import { byCodePoint } from "../python_json.js";
+import { Converter } from "./convert.js";
 import { byteLength, formatName, lengthBytes, metadataKey, writingRank } from "./format.js";
 
 export interface WriteOptions {
   /** Noted in the header; Python's libraries expect `{ format: "pt" }` in model and adapter files. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** Tensors of floats are converted to this as they are written, one at a time. */
+  /** Tensors of floats are converted to this as they are written. */
   readonly dtype?: DType;
 }
 
 export type NamedTensor = readonly [name: string, tensor: DeviceTensor];
 
 /**
- * Writes tensors to a file, byte for byte as Python's safetensors does. Only one tensor at a time is held twice, and
- * only if it must be converted or fetched from a GPU. The file appears under its name when it is complete and on the
- * disk; if anything fails, what was there before stays.
+ * Writes tensors to a file, byte for byte as Python's safetensors does. No tensor is held twice, unless it must be
+ * fetched from a GPU. The file appears under its name when it is complete and on the disk; if anything fails, what was
+ * there before stays.
  *
  * @throws CraftError if a name occurs twice, or the file cannot be written.
  */
@@ -42,10 +43,15 @@ export function stageSafetensors(
   const ordered = tensors
     .map(([name, tensor]) => ({ name, tensor, dtype: savedDType(tensor, dtype) }))
     .sort((a, b) => writingRank(a.dtype) - writingRank(b.dtype) || byCodePoint(a.name, b.name));
-  return stageFile(path, (file) => {
-    file.write(buildHeader(ordered, metadata));
-    for (const { tensor, dtype: saved } of ordered) withBytes(tensor, saved, (bytes) => file.write(bytes));
-  });
+  const converter = new Converter();
+  try {
+    return stageFile(path, (file) => {
+      file.write(buildHeader(ordered, metadata));
+      for (const { tensor, dtype: saved } of ordered) writeTensor(file, tensor, saved, converter);
+    });
+  } finally {
+    converter.dispose();
+  }
 }
 
 /** The dtype that a tensor has in a file written with the option `dtype`. */
@@ -77,18 +83,27 @@ function buildHeader(items: readonly Item[], metadata: WriteOptions["metadata"])
 // Built by hand since an object would sort names that look like integers to the front.
 const field = (name: string, value: unknown): string => `${JSON.stringify(name)}:${JSON.stringify(value)}`;
 
-function withBytes(tensor: DeviceTensor, dtype: DType, use: (bytes: Uint8Array) => void): void {
-  if (tensor.device.type === "cpu" && tensor.dtype === dtype) {
-    use(tensor.bytes());
+function writeTensor(file: StagedFile, tensor: DeviceTensor, dtype: DType, converter: Converter): void {
+  if (tensor.device.type !== "cpu") {
+    const local = tensor.to(cpu);
+    try {
+      writeTensor(file, local, dtype, converter);
+    } finally {
+      local.dispose();
+    }
     return;
   }
-  const copy = DeviceTensor.empty(tensor.shape, dtype, cpu);
-  try {
-    copy.copyFrom(tensor);
-    use(copy.bytes());
-  } finally {
-    copy.dispose();
+  const bytes = tensor.bytes();
+  if (tensor.dtype === dtype) {
+    file.write(bytes);
+    return;
   }
+  const width = dtypeBytes(tensor.dtype);
+  converter.run(
+    { from: tensor.dtype, to: dtype, elements: bytes.byteLength / width },
+    (into, element) => into.set(bytes.subarray(element * width, element * width + into.byteLength)),
+    (converted) => file.write(converted),
+  );
 }
 
 function checkNames(path: string, tensors: readonly NamedTensor[]): void {

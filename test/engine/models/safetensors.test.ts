@@ -120,6 +120,26 @@ describe("safetensors files", () => {
     expect(liveTensors()).toBe(live);
   });
 
+  it("are converted whole, however large", () => {
+    const count = 100_003;
+    const numbers = Float32Array.from({ length: count }, (_, i) => (i % 509) - 254.5);
+    const tensor = DeviceTensor.fromHost(numbers, [count], "float32");
+    writeSafetensors(at("long.safetensors"), [["x", tensor]], { dtype: "float16" });
+    tensor.dispose();
+    const file = openSafetensors(at("long.safetensors"));
+    const halves = readFileSync(at("long.safetensors")).subarray(file.entry("x").begin);
+    // 254.5 is 0x5bf4 in float16, with the sign 0xdbf4; 253.5 is 0x5bec.
+    expect([halves.readUInt16LE(0), halves.readUInt16LE(2), halves.length]).toEqual([
+      0xdbf4,
+      0xdbec,
+      2 * count,
+    ]);
+    const read = file.read("x", { dtype: "float32" });
+    expect(read.toTypedArray()).toEqual(numbers);
+    read.dispose();
+    file.close();
+  });
+
   it("that shrink while they are open are noticed, and nothing leaks", () => {
     copyFileSync(join(fixtures, "mixed.safetensors"), at("shrinking.safetensors"));
     const file = openSafetensors(at("shrinking.safetensors"));
