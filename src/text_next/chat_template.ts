@@ -1,0 +1,185 @@
+/** @file Renders conversations with a chat template as transformers does. */
+import { Template } from "@huggingface/jinja";
+import { CraftError } from "../errors.js";
+import { mendTemplate, pythonHelpers } from "./template_mends.js";
+
+/** One turn of a conversation; templates may read more than role and content. */
+export interface ChatMessage {
+  readonly role: string;
+  readonly [field: string]: unknown;
+}
+
+export interface RenderOptions {
+  /** End with what begins an answer of the assistant. Default false. */
+  readonly addGenerationPrompt?: boolean;
+  /** End inside the last message, so that the model goes on with it. Default false. */
+  readonly continueFinalMessage?: boolean;
+  /** JSON schemas of the functions that the model may call. */
+  readonly tools?: readonly object[];
+  /** A template, or the name of one of the tokenizer's. By default the tokenizer's own. */
+  readonly chatTemplate?: string;
+  /** Further variables of the template, such as enable_thinking. */
+  readonly templateArguments?: Readonly<Record<string, unknown>>;
+}
+
+/** Start and end, exclusive, in UTF-16 units. */
+export type Span = readonly [start: number, end: number];
+
+export interface Rendered {
+  readonly text: string;
+  /** What stands between generation marks. */
+  readonly spans: readonly Span[];
+}
+
+/** A template and how error messages call it. */
+export interface NamedTemplate {
+  readonly name: string;
+  readonly source: string;
+}
+
+const generationTag = /\{%(-?)\s*(end)?generation\s*(-?)%\}/g;
+
+/** Whether a template says which parts are the assistant's. */
+export function hasGenerationMarks({ source }: NamedTemplate): boolean {
+  return source.search(generationTag) >= 0;
+}
+
+/**
+ * Renders a conversation. Messages are rendered as they are; what a template does not accept it refuses itself.
+ *
+ * @param variables - what the template may read besides the conversation, such as bos_token
+ * @throws {@link CraftError} naming the template, with its message, if it fails.
+ */
+export function renderChat(
+  template: NamedTemplate,
+  messages: readonly ChatMessage[],
+  options: RenderOptions,
+  variables: Readonly<Record<string, unknown>>,
+): Rendered {
+  const { addGenerationPrompt = false, continueFinalMessage = false, tools } = options;
+  const all = (conversation: readonly ChatMessage[]) => ({
+    ...variables,
+    ...options.templateArguments,
+    messages: conversation,
+    tools: tools ?? null,
+    documents: options.templateArguments?.["documents"] ?? null,
+    add_generation_prompt: addGenerationPrompt,
+  });
+  if (!continueFinalMessage) return renderTemplate(template, all(messages));
+  if (addGenerationPrompt) {
+    throw new CraftError({
+      subject: "continueFinalMessage",
+      value: true,
+      reason: "goes on with the last message, while addGenerationPrompt begins another one",
+      remedy: "Leave one of them out",
+    });
+  }
+  const { text, changed } = markEnd(messages);
+  return { text: cutAtMark(renderTemplate(template, all(changed)).text, text, template), spans: [] };
+}
+
+/**
+ * Renders a template with sentinels in place of its generation tags, which are then taken out again. The sentinels stand
+ * in blocks of their own, so that white space around the tags is treated as around any block.
+ */
+export function renderTemplate(
+  template: NamedTemplate,
+  variables: Readonly<Record<string, unknown>>,
+): Rendered {
+  const [open, close] = unusedCharacters(template.source + JSON.stringify(variables));
+  const source = template.source.replace(
+    generationTag,
+    (_, left: string, end: string | undefined, right: string) => {
+      return `{%${left} if true %}${end === undefined ? open : close}{% endif ${right}%}`;
+    },
+  );
+  let rendered: string;
+  try {
+    rendered = compile(source).render({ ...pythonHelpers, ...variables });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new CraftError({
+      subject: template.name,
+      reason: `the template fails: ${message}`,
+      remedy: "Give messages that it accepts, or another template as chatTemplate",
+      cause: error,
+    });
+  }
+  let text = "";
+  const spans: Span[] = [];
+  const starts: number[] = [];
+  for (const part of rendered.split(new RegExp(`([${open}${close}])`))) {
+    if (part === open) starts.push(text.length);
+    else if (part === close) spans.push([starts.pop() ?? 0, text.length]);
+    else text += part;
+  }
+  return { text, spans };
+}
+
+const compiled = new Map<string, Template>();
+
+function compile(source: string): Template {
+  let template = compiled.get(source);
+  if (template === undefined) {
+    template = new Template(source);
+    mendTemplate(template.parsed);
+    if (compiled.size >= 32) compiled.clear();
+    compiled.set(source, template);
+  }
+  return template;
+}
+
+/** Two private-use characters that are not in the text. */
+function unusedCharacters(text: string): readonly [string, string] {
+  const found: string[] = [];
+  for (let code = 0xe000; code <= 0xf8ff && found.length < 2; code++) {
+    const char = String.fromCharCode(code);
+    if (!text.includes(char)) found.push(char);
+  }
+  const [open, close] = found;
+  if (open !== undefined && close !== undefined) return [open, close];
+  throw new CraftError({
+    subject: "messages",
+    reason: "use every private-use character, of which two are needed",
+  });
+}
+
+const endMark = "CONTINUE_FINAL_MESSAGE_TAG ";
+
+/** The conversation with a mark after the last text of its last message, and that text. */
+function markEnd(messages: readonly ChatMessage[]): { text: string; changed: readonly ChatMessage[] } {
+  const last = messages.at(-1);
+  const content = last?.["content"];
+  if (last !== undefined && typeof content === "string") {
+    return { text: content, changed: [...messages.slice(0, -1), { ...last, content: content + endMark }] };
+  }
+  const blocks: readonly unknown[] = Array.isArray(content) ? content : [];
+  const index = blocks.findLastIndex(isTextBlock);
+  const block = blocks[index];
+  if (last === undefined || !isTextBlock(block)) {
+    throw new CraftError({
+      subject: "continueFinalMessage",
+      value: true,
+      reason: "the last message has no text to go on with",
+    });
+  }
+  const marked = blocks.with(index, { ...block, text: block.text + endMark });
+  return { text: block.text, changed: [...messages.slice(0, -1), { ...last, content: marked }] };
+}
+
+function isTextBlock(block: unknown): block is { readonly text: string } {
+  return typeof block === "object" && block !== null && "text" in block && typeof block.text === "string";
+}
+
+function cutAtMark(rendered: string, text: string, { name }: NamedTemplate): string {
+  const at = rendered.lastIndexOf(endMark.trim());
+  if (at < 0 || !rendered.includes(text.trim())) {
+    throw new CraftError({
+      subject: name,
+      reason: "the template changes or leaves out the last message, so that it cannot be continued",
+      remedy: "Leave continueFinalMessage out",
+    });
+  }
+  // Where the mark lost its own space, the template trims messages, and what goes on is trimmed too.
+  return rendered.startsWith(endMark, at) ? rendered.slice(0, at) : rendered.slice(0, at).trimEnd();
+}
