@@ -1,4 +1,10 @@
-export { optionName, parseOptions, trainingFields, type TrainingArguments } from "./arguments.js";
+export {
+  camelCaseKeys,
+  optionName,
+  parseOptions,
+  trainingFields,
+  type TrainingArguments,
+} from "./arguments.js";
 export { evaluateObjective } from "./evaluate.js";
 export { ConsoleProgress, JsonlLog, type LogEntry, type TrainingListener } from "./log.js";
 export { TrainingLoop, type LoopOptions, type LoopState, type TrainOutput } from "./loop.js";

@@ -1,0 +1,146 @@
+/** @file `craft sft`: a run file to a trained model. */
+import { existsSync } from "node:fs";
+import { dirname, isAbsolute, resolve } from "node:path";
+import { CRAFTSFTConfig, CRAFTSFTTrainer, craftFields } from "../craft/index.js";
+import { Dataset } from "../data/index.js";
+import { CraftError } from "../errors.js";
+import type { LoraConfig } from "../peft/lora.js";
+import { AutoTokenizer } from "../text/index.js";
+import { SFTConfig, SFTTrainer } from "../trainers/index.js";
+import { z } from "zod";
+import {
+  camelCaseKeys,
+  optionName,
+  parseOptions,
+  prepareOutputDir,
+  type TrainOutput,
+} from "../training/index.js";
+import { commandLineOptions, readRunFile } from "./run_file.js";
+
+const columns = z.strictObject({ anchor: z.string().min(1), positive: z.string().min(1) });
+
+/** What a run file says beside the trainer's options. */
+const dataFields = {
+  modelNameOrPath: z.string().min(1),
+  trainDataset: z.string().min(1),
+  evalDataset: z.string().min(1).optional(),
+  contrastiveDataset: z.string().min(1).optional(),
+  contrastiveEvalDataset: z.string().min(1).optional(),
+  contrastiveColumns: columns.optional(),
+  usePeft: z.boolean().default(false),
+  loraR: z.int().min(1).optional(),
+  loraAlpha: z.number().positive().optional(),
+  loraDropout: z.number().min(0).lt(1).optional(),
+  loraTargetModules: z.array(z.string().min(1)).min(1).optional(),
+};
+const dataSchema = z.strictObject(dataFields);
+type DataOptions = z.output<typeof dataSchema>;
+
+export async function run(options: Record<string, unknown>): Promise<number> {
+  const config = String(options["config"]);
+  const given = {
+    ...camelCaseKeys(readRunFile(config)),
+    ...camelCaseKeys(commandLineOptions(options["rest"] as string[])),
+  };
+  if (options["resume"] === true) given["resumeFromCheckpoint"] ??= true;
+  if (options["overwrite"] === true) given["overwriteOutputDir"] = true;
+  const { data, training } = splitOptions(given);
+  const craft = data.contrastiveDataset !== undefined || training["craftStrategy"] === "self_align";
+  if (!craft) refuseCraftOptions(training, data);
+  const args = craft ? new CRAFTSFTConfig(training) : new SFTConfig(training);
+  // Before anything is loaded, so that a full folder costs no time.
+  const { outputDir, overwriteOutputDir: overwrite, resumeFromCheckpoint: resume } = args.values;
+  prepareOutputDir(outputDir, { overwrite, resume: resume !== false });
+
+  const find = (path: string, option: string): string => locate(path, dirname(config), option);
+  const open = (path: string, option: string): Promise<Dataset<object>> =>
+    Dataset.fromFile(find(path, option));
+  const model = find(data.modelNameOrPath, "model_name_or_path");
+  const common = {
+    model,
+    tokenizer: await AutoTokenizer.fromPretrained(model),
+    trainDataset: await open(data.trainDataset, "train_dataset"),
+    evalDataset: data.evalDataset === undefined ? undefined : await open(data.evalDataset, "eval_dataset"),
+    peftConfig: data.usePeft ? loraConfig(data) : undefined,
+  };
+  const trainer =
+    args instanceof CRAFTSFTConfig
+      ? new CRAFTSFTTrainer({
+          ...common,
+          args,
+          contrastiveDataset:
+            data.contrastiveDataset === undefined
+              ? undefined
+              : await open(data.contrastiveDataset, "contrastive_dataset"),
+          contrastiveEvalDataset:
+            data.contrastiveEvalDataset === undefined
+              ? undefined
+              : await open(data.contrastiveEvalDataset, "contrastive_eval_dataset"),
+          contrastiveColumns: data.contrastiveColumns,
+        })
+      : new SFTTrainer({ ...common, args });
+  const output = await trainer.train();
+  report(output, outputDir, options["json"] === true);
+  return 0;
+}
+
+/** Paths count from where the command runs, or else from the run file's folder. */
+function locate(path: string, folder: string, option: string): string {
+  const places = isAbsolute(path) ? [path] : [resolve(path), resolve(folder, path)];
+  const found = places.find((place) => existsSync(place));
+  if (found !== undefined) return found;
+  throw new CraftError({
+    subject: option,
+    value: path,
+    reason: `does not exist (looked at ${[...new Set(places)].join(", ")})`,
+    remedy: "Model and dataset ids of a hub are not resolved; give a path.",
+  });
+}
+
+function splitOptions(given: Readonly<Record<string, unknown>>): {
+  data: DataOptions;
+  training: Record<string, unknown>;
+} {
+  const own: Record<string, unknown> = {};
+  const training: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(given)) (name in dataFields ? own : training)[name] = value;
+  return { data: parseOptions(dataSchema, own, "run file"), training };
+}
+
+/** CRAFT's options do nothing without contrastive data, so that giving them is a mistake worth telling. */
+function refuseCraftOptions(training: Readonly<Record<string, unknown>>, data: DataOptions): void {
+  const names = Object.keys(training).filter((name) => name in craftFields);
+  const stray = data.contrastiveColumns === undefined ? names[0] : "contrastiveColumns";
+  if (stray === undefined) return;
+  throw new CraftError({
+    subject: optionName(stray),
+    value: stray === "contrastiveColumns" ? data.contrastiveColumns : training[stray],
+    reason: "has no effect, since there is no contrastive data",
+    remedy: "Give contrastive_dataset, or craft_strategy: self_align.",
+  });
+}
+
+function loraConfig(data: DataOptions): Partial<LoraConfig> {
+  return {
+    ...(data.loraR === undefined ? {} : { r: data.loraR }),
+    ...(data.loraAlpha === undefined ? {} : { loraAlpha: data.loraAlpha }),
+    ...(data.loraDropout === undefined ? {} : { loraDropout: data.loraDropout }),
+    ...(data.loraTargetModules === undefined ? {} : { targetModules: data.loraTargetModules }),
+  };
+}
+
+function report(output: TrainOutput, outputDir: string, json: boolean): void {
+  const result = {
+    output_dir: outputDir,
+    global_step: output.globalStep,
+    train_loss: output.trainingLoss,
+    train_runtime: output.seconds,
+    tokens_per_second: output.tokensPerSecond,
+  };
+  if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
+  else {
+    process.stderr.write(
+      `Trained ${output.globalStep} steps in ${output.seconds.toFixed(1)} s, mean loss ${output.trainingLoss.toFixed(4)}. Result in ${outputDir}.\n`,
+    );
+  }
+}
