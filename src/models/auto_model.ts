@@ -18,6 +18,7 @@ import {
 } from "./config.js";
 import { LlamaForCausalLM } from "./llama.js";
 import { ParameterSource } from "./parameter_source.js";
+import { JsonFields } from "./json_fields.js";
 import type { JsonObject } from "./python_json.js";
 import { writeCheckpoint } from "./write_checkpoint.js";
 
@@ -79,7 +80,9 @@ export const AutoModelForCausalLM = {
     requireDevice(device);
     const checkpoint = openCheckpoint(folder);
     try {
-      const model = build(config, ParameterSource.fromWeights(checkpoint, folder, { dtype, device }));
+      const source = ParameterSource.fromWeights(checkpoint, folder, { dtype, device });
+      const model = build(config, source);
+      requireAllUsed(checkpoint.names, source, folder, model.headIsTied);
       model.nameOrPath = folder;
       model.generationConfig = readGenerationConfig(folder);
       return model;
@@ -102,7 +105,7 @@ export const AutoModelForCausalLM = {
     const device = options.device ?? cpu;
     const dtype = resolveDType(options.dtype, device);
     await loadTorch();
-    const std = typeof json["initializer_range"] === "number" ? json["initializer_range"] : 0.02;
+    const std = new JsonFields(json, config.file).number("initializer_range", 0.02, { min: 0 });
     return build(config, ParameterSource.random(options.seed ?? 0, std, { dtype, device }));
   },
 };
@@ -126,6 +129,30 @@ export function savePretrained(
   if (model.generationConfig !== undefined) writeGenerationConfig(folder, model.generationConfig.json);
 }
 
+/** transformers 5 reads `dtype` and older versions `torch_dtype`; whichever the file has is kept right. */
 function withDType(json: JsonObject, dtype: DType): JsonObject {
-  return "torch_dtype" in json ? { ...json, torch_dtype: dtype } : { ...json, dtype };
+  const present = ["dtype", "torch_dtype"].filter((key) => key in json);
+  return {
+    ...json,
+    ...Object.fromEntries((present.length > 0 ? present : ["dtype"]).map((key) => [key, dtype])),
+  };
+}
+
+/** Refuses weights that the architecture has no place for: a model without them would not be the one that was saved. */
+function requireAllUsed(
+  names: readonly string[],
+  source: ParameterSource,
+  folder: string,
+  tied: boolean,
+): void {
+  const expected = (name: string): boolean =>
+    source.asked.has(name) || name.endsWith(".rotary_emb.inv_freq") || (tied && name === "lm_head.weight");
+  const unused = names.filter((name) => !expected(name));
+  if (unused.length === 0) return;
+  throw new CraftError({
+    subject: folder,
+    value: unused.slice(0, 3).join(", "),
+    reason: `has ${unused.length} tensors that the architecture in config.json has no place for`,
+    remedy: "Check that config.json belongs to these weights.",
+  });
 }

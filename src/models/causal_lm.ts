@@ -56,6 +56,9 @@ export abstract class CausalLM extends Module {
   /** Weight of the head [vocabulary, hidden]; the embedding table where both are tied. */
   abstract headWeight(): Parameter;
 
+  /** Whether the head's weight is the embedding table. */
+  abstract readonly headIsTied: boolean;
+
   /** All linear layers with their paths, for adapters. The head is not among them. */
   *linearLayers(): Generator<readonly [string, Linear]> {
     for (const [path, module] of this.namedModules()) {

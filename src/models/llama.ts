@@ -167,6 +167,10 @@ export class LlamaForCausalLM extends CausalLM {
     };
   }
 
+  get headIsTied(): boolean {
+    return this.lmHead === undefined;
+  }
+
   headWeight(): Parameter {
     return this.lmHead?.weight ?? this.model.embedTokens.weight;
   }
