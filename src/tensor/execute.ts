@@ -167,7 +167,7 @@ export class Executable {
     for (const slot of step.writes) {
       const handle = this.#slots[slot]!;
       const expected = this.plan.storages.get(slot);
-      if (handle === 0 || expected === undefined) continue;
+      if (handle === 0 || expected === undefined || expected.opaque) continue;
       const found = inspect(handle);
       const { sizes, strides } = expected.layout;
       const same =

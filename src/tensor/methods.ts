@@ -3,13 +3,24 @@ import * as attention from "./ops/attention.js";
 import * as elementwise from "./ops/elementwise.js";
 import * as indexSelect from "./ops/index_select.js";
 import * as matmul from "./ops/matmul.js";
+import * as packed from "./ops/packed.js";
 import * as reduce from "./ops/reduce.js";
 import * as shape from "./ops/shape.js";
 import * as softmax from "./ops/softmax.js";
 import * as structural from "./ops/structural.js";
 import { Tensor } from "./tensor.js";
 
-const families = [attention, elementwise, indexSelect, matmul, reduce, shape, softmax, structural] as const;
+const families = [
+  attention,
+  elementwise,
+  indexSelect,
+  matmul,
+  packed,
+  reduce,
+  shape,
+  softmax,
+  structural,
+] as const;
 
 /** A function of a tensor, seen from that tensor. */
 type Method<F> = F extends (x: Tensor, ...rest: infer Rest) => infer Result
@@ -121,6 +132,9 @@ declare module "./tensor.js" {
     bmm: Method<typeof matmul.bmm>;
     matmul: Method<typeof matmul.matmul>;
     linear: Method<typeof matmul.linear>;
+    // packed
+    packedLinear: Method<typeof packed.packedLinear>;
+    packedLinearTimes: Method<typeof packed.packedLinearTimes>;
     // softmax
     softmax: Method<typeof softmax.softmax>;
     logSoftmax: Method<typeof softmax.logSoftmax>;

@@ -43,7 +43,7 @@ export interface VjpArguments {
 }
 
 /**
- * Everything there is to know about an operation. All fields but the last two are required, so that an operation
+ * Everything there is to know about an operation. The first four fields are required, so that an operation
  * without a shape rule, a gradient rule or a lowering does not compile.
  */
 export interface Operation {
@@ -64,6 +64,8 @@ export interface Operation {
   readonly layout?: "iterator" | "contiguous" | "strict";
   /** Layouts of the outputs where the operator has its own. */
   outputLayouts?(node: Node): readonly Layout[];
+  /** The result lies in memory in an order that only native code knows: nothing may look at it from another side. */
+  readonly opaque?: boolean;
   /** An ATen operator that overwrites an input with the result, for when nobody needs that input any more. */
   readonly inPlace?: { readonly key: OperatorKey; readonly input: number };
 }

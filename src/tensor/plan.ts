@@ -20,6 +20,8 @@ export interface Storage {
   readonly dtype: DType;
   /** Whether the plan may free or overwrite it. Parameters, constants and lent inputs are not its own. */
   readonly owned: boolean;
+  /** Whether sizes and strides say nothing about the memory. */
+  readonly opaque: boolean;
 }
 
 /** A slot, or a value that never changes, as an argument of a planned call. */
@@ -141,8 +143,8 @@ class Planner {
     this.#storageUse.set(slot, Math.max(use, this.#storageUse.get(slot) ?? -1));
   }
 
-  #newStorage(layout: Layout, dtype: DType, owned: boolean): Storage {
-    const storage = { slot: this.#slots++, layout, dtype, owned };
+  #newStorage(layout: Layout, dtype: DType, owned: boolean, opaque = false): Storage {
+    const storage = { slot: this.#slots++, layout, dtype, owned, opaque };
     this.#storages.set(storage.slot, storage);
     return storage;
   }
@@ -188,12 +190,13 @@ class Planner {
   #slotOf(value: Value): number {
     const { storage, layout } = value;
     if (sameLayout(storage.layout, layout)) return storage.slot;
+    if (storage.opaque) throw new Error("A value in a layout of native code's own cannot be viewed.");
     const views = this.#views.get(storage.slot) ?? [];
     this.#views.set(storage.slot, views);
     const known = views.find((v) => sameLayout(v.layout, layout));
     if (known !== undefined) return known.slot;
     const slot = this.#slots++;
-    this.#storages.set(slot, { slot, layout, dtype: storage.dtype, owned: true });
+    this.#storages.set(slot, { slot, layout, dtype: storage.dtype, owned: true, opaque: false });
     this.#steps.push({
       kind: "view",
       label: "view",
@@ -312,7 +315,7 @@ class Planner {
       const followed = i === 0 && operation.layout === "iterator";
       const layout =
         own?.[i] ?? (followed ? this.#resultLayout(node, node.inputs) : contiguousLayout(t.shape));
-      const storage = this.#newStorage(layout, t.dtype, true);
+      const storage = this.#newStorage(layout, t.dtype, true, operation.opaque === true);
       this.#define(t, { storage, layout });
       return storage.slot;
     });

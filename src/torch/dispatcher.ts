@@ -180,6 +180,7 @@ export class Dispatcher {
     outputs: readonly number[],
     arena: NativeArena,
   ): Instruction {
+    if (key === "mkldnn::_linear_pointwise") return this.#prepareLinearPointwise(args, outputs);
     const schema = schemaOf(key);
     if (args.length !== schema.arguments.length) {
       throw new CraftError({
@@ -241,6 +242,36 @@ export class Dispatcher {
         if (slot >= 0) slots[slot] = handle;
         else if (handle !== 0) library.deleteTensor(handle);
       }
+    };
+  }
+
+  /** The dispatcher cannot pass this operator's list of scalars, which is always empty here; its shim can. */
+  #prepareLinearPointwise(args: readonly Argument[], outputs: readonly number[]): Instruction {
+    const [x, weight, bias, activation] = args;
+    const { library } = this;
+    const { linearPointwise } = library;
+    const valid = isSlot(x) && isSlot(weight) && (bias === null || isSlot(bias));
+    if (!valid || typeof activation !== "string" || linearPointwise === undefined) {
+      throw new CraftError({
+        subject: "mkldnn::_linear_pointwise",
+        reason: valid ? "this libtorch was built without oneDNN" : "has arguments that do not fit its schema",
+      });
+    }
+    const attribute = this.#name(activation);
+    const out = outputs[0] ?? -1;
+    const scratch = this.#scratch;
+    const cell = scratch.at(this.#word);
+    const biasAt = this.#word + 8;
+    return (slots) => {
+      if (bias !== null) scratch.writeWord(biasAt, slots[bias.slot]!);
+      const biasCell = bias === null ? 0 : scratch.at(biasAt);
+      const [input, matrix] = [slots[x.slot]!, slots[weight.slot]!];
+      const status = linearPointwise(input, matrix, biasCell, attribute, 0, 0, 0, cell);
+      if (status !== 0) this.check(status, "mkldnn::_linear_pointwise");
+      const result = scratch.readWord(this.#word);
+      for (const ref of bias === null ? [x, weight] : [x, weight, bias]) this.release(ref, slots);
+      if (out >= 0) slots[out] = result;
+      else library.deleteTensor(result);
     };
   }
 

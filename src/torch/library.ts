@@ -57,6 +57,19 @@ export interface Library {
   newIValue(out: Address): Status;
   addTensor(a: Address, b: Address, alpha: number, out: Address): Status;
   subtractTensor(a: Address, b: Address, alpha: number, out: Address): Status;
+  /** Product with a packed weight; undefined in libraries without oneDNN. `bias` points to a handle or is 0. */
+  readonly linearPointwise:
+    | ((
+        x: Address,
+        weight: Address,
+        bias: Address,
+        activation: Address,
+        scalars: Address,
+        scalarCount: number,
+        algorithm: Address,
+        out: Address,
+      ) => Status)
+    | undefined;
   fill(tensor: Address, value: number): Status;
   zero(tensor: Address): Status;
   numThreads(out: Address): Status;
@@ -168,6 +181,9 @@ export function openLibrary(libDir: string): Library {
     newIValue: newIValue ?? mallocIValue(malloc, memcpy),
     addTensor: bind("int32_t aoti_torch_cpu_add_Tensor(uint64_t, uint64_t, double, uint64_t)"),
     subtractTensor: bind("int32_t aoti_torch_aten_subtract_Tensor(uint64_t, uint64_t, double, uint64_t)"),
+    linearPointwise: optional(
+      "int32_t aoti_torch_cpu__linear_pointwise(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, int64_t, uint64_t, uint64_t)",
+    ),
     fill: bind("int32_t aoti_torch_aten_fill__Scalar(uint64_t, double)"),
     zero: bind("int32_t aoti_torch_zero_(uint64_t)"),
     numThreads: bind("int32_t torch_get_num_threads(uint64_t)"),

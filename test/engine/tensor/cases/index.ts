@@ -3,6 +3,7 @@ import type { OpCase } from "./case.js";
 import { elementwiseCases } from "./elementwise.js";
 import { indexCases } from "./index_select.js";
 import { matmulCases } from "./matmul.js";
+import { packedCases } from "./packed.js";
 import { randomCases } from "./random.js";
 import { reduceCases } from "./reduce.js";
 import { shapeCases } from "./shape.js";
@@ -16,6 +17,7 @@ export const families: Readonly<Record<string, readonly OpCase[]>> = {
   reduce: reduceCases,
   index_select: indexCases,
   matmul: matmulCases,
+  packed: packedCases,
   softmax: softmaxCases,
   attention: attentionCases,
   random: randomCases,
