@@ -16,6 +16,7 @@ import {
   causalBias,
   constant,
   HostTensor,
+  maximum,
   paddingBias,
   scope,
   type Parameter,
@@ -27,6 +28,9 @@ import { llamaConfigToJson, type LlamaConfig } from "./config.js";
 import type { ParameterSource } from "./parameter_source.js";
 import type { JsonObject } from "./python_json.js";
 import { inverseFrequencies } from "./rope.js";
+
+/** Added to the score of padding. Finite in float16 too: a padded position sees padding alone, and must not get NaN. */
+const hiddenScore = -30_000;
 
 /** What all layers of one forward pass share. */
 interface Shared {
@@ -183,7 +187,9 @@ export class LlamaForCausalLM extends CausalLM {
     const rotary = rotaryTables(positions, constant(new HostTensor(frequencies, [headDim / 2], "float32")));
     const causal = options.bias ?? causalBias(length, length);
     const bias =
-      options.attentionMask === undefined ? causal : add(causal, paddingBias(options.attentionMask));
+      options.attentionMask === undefined
+        ? causal
+        : add(causal, maximum(paddingBias(options.attentionMask), hiddenScore));
     return this.model.forward(inputIds, { rotary, bias, cache: options.cache, dtype: this.dtype });
   }
 }
