@@ -1,0 +1,83 @@
+/** @file The two training runs of the demo: SFT, and CRAFT with the same supervised budget. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CRAFTSFTConfig, CRAFTSFTTrainer, type InfoNCELoss } from "../../craft/index.js";
+import { AutoModelForCausalLM, type CausalLM } from "../../models/index.js";
+import type { LoraConfig } from "../../peft/index.js";
+import type { Tokenizer } from "../../text/index.js";
+import { SFTConfig, SFTTrainer } from "../../trainers/index.js";
+import type { LogEntry } from "../../training/index.js";
+
+export interface DemoRows {
+  readonly training: readonly { readonly prompt: string; readonly completion: string }[];
+  readonly pairs: readonly { readonly anchor: string; readonly positive: string }[];
+}
+
+export interface DemoRun {
+  readonly folder: string;
+  readonly tokenizer: Tokenizer;
+  readonly rows: DemoRows;
+  readonly steps: number;
+  readonly seed: number;
+  /** Train adapters of this shape instead of all weights. */
+  readonly lora: Partial<LoraConfig> | undefined;
+}
+
+export interface TrainedModel {
+  readonly model: CausalLM;
+  /** The projection head, where there is one. */
+  readonly head: InfoNCELoss | undefined;
+  readonly log: readonly LogEntry[];
+  readonly seconds: number;
+}
+
+const rowsPerStep = 32;
+
+/** Trains a fresh copy of the model. With `craft`, each step has a contrastive micro-batch beside the same SFT one. */
+export async function trainDemo(run: DemoRun, craft: boolean): Promise<TrainedModel> {
+  const outputDir = mkdtempSync(join(tmpdir(), "craft-demo-"));
+  const log: LogEntry[] = [];
+  const model = await AutoModelForCausalLM.fromPretrained(run.folder);
+  const options = {
+    outputDir,
+    perDeviceTrainBatchSize: rowsPerStep,
+    maxSteps: run.steps,
+    learningRate: run.lora === undefined ? 1e-3 : 5e-4,
+    lrSchedulerType: "cosine",
+    warmupSteps: Math.min(20, Math.ceil(run.steps / 10)),
+    weightDecay: 0.01,
+    groupByLength: true,
+    maxLength: Math.min(256, model.shape.maxLength),
+    saveStrategy: "no",
+    loggingSteps: Math.max(1, Math.round(run.steps / 60)),
+    seed: run.seed,
+  } as const;
+  const common = {
+    model,
+    tokenizer: run.tokenizer,
+    trainDataset: run.rows.training,
+    peftConfig: run.lora,
+    listeners: [{ onLog: (entry: LogEntry) => void log.push(entry) }],
+  };
+  const trainer = craft
+    ? new CRAFTSFTTrainer({
+        ...common,
+        contrastiveDataset: run.rows.pairs,
+        contrastiveColumns: { anchor: "anchor", positive: "positive" },
+        args: new CRAFTSFTConfig({
+          ...options,
+          gradientAccumulationSteps: 2,
+          craftBeta: 0.5,
+          craftAlpha: 0.6,
+          craftContrastiveBatchSize: rowsPerStep,
+        }),
+      })
+    : new SFTTrainer({ ...common, args: new SFTConfig(options) });
+  try {
+    const { seconds } = await trainer.train();
+    return { model, head: trainer instanceof CRAFTSFTTrainer ? trainer.infoNCE : undefined, log, seconds };
+  } finally {
+    rmSync(outputDir, { recursive: true, force: true });
+  }
+}
