@@ -1,6 +1,6 @@
 /** @file Which tokens of a conversation the assistant said. */
 import { CraftError } from "../errors.js";
-import type { ChatMessage, Rendered, Span } from "./chat_template.js";
+import type { ChatMessage, Span } from "./chat_template.js";
 import type { Offset } from "./offsets.js";
 
 /**
@@ -27,7 +27,7 @@ export function maskOf(offsets: readonly Offset[], spans: readonly Span[]): numb
 export function spansByPrefix(
   messages: readonly ChatMessage[],
   text: string,
-  render: (messages: readonly ChatMessage[], addGenerationPrompt: boolean) => Rendered,
+  render: (messages: readonly ChatMessage[], addGenerationPrompt: boolean) => string,
   name: string,
 ): Span[] {
   const spans: Span[] = [];
@@ -36,8 +36,8 @@ export function spansByPrefix(
     let before: string;
     let after: string;
     try {
-      before = render(messages.slice(0, index), true).text;
-      after = render(messages.slice(0, index + 1), false).text;
+      before = render(messages.slice(0, index), true);
+      after = render(messages.slice(0, index + 1), false);
     } catch (cause) {
       throw refused(name, `the template refuses the conversation up to message ${index}`, cause);
     }

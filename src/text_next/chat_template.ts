@@ -12,14 +12,16 @@ export interface ChatMessage {
 export interface RenderOptions {
   /** End with what begins an answer of the assistant. Default false. */
   readonly addGenerationPrompt?: boolean;
-  /** End inside the last message, so that the model goes on with it. Default false. */
-  readonly continueFinalMessage?: boolean;
+  /** End inside the last message, so that the model goes on with its content, or with the field of the name. */
+  readonly continueFinalMessage?: boolean | string;
   /** JSON schemas of the functions that the model may call. */
-  readonly tools?: readonly object[];
+  readonly tools?: readonly object[] | undefined;
+  /** Documents for templates that quote them. */
+  readonly documents?: readonly object[] | undefined;
   /** A template, or the name of one of the tokenizer's. By default the tokenizer's own. */
-  readonly chatTemplate?: string;
+  readonly chatTemplate?: string | undefined;
   /** Further variables of the template, such as enable_thinking. */
-  readonly templateArguments?: Readonly<Record<string, unknown>>;
+  readonly templateArguments?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** Start and end, exclusive, in UTF-16 units. */
@@ -36,6 +38,15 @@ export interface NamedTemplate {
   readonly name: string;
   readonly source: string;
 }
+
+const optionNames = [
+  "addGenerationPrompt",
+  "continueFinalMessage",
+  "tools",
+  "documents",
+  "chatTemplate",
+  "templateArguments",
+];
 
 const generationTag = /\{%(-?)\s*(end)?generation\s*(-?)%\}/g;
 
@@ -56,17 +67,31 @@ export function renderChat(
   options: RenderOptions,
   variables: Readonly<Record<string, unknown>>,
 ): Rendered {
-  const { addGenerationPrompt = false, continueFinalMessage = false, tools } = options;
+  checkChat(messages, options);
+  const { addGenerationPrompt = false, continueFinalMessage = false, tools, documents } = options;
   const all = (conversation: readonly ChatMessage[]) => ({
     ...variables,
     ...options.templateArguments,
     messages: conversation,
     tools: tools ?? null,
-    documents: options.templateArguments?.["documents"] ?? null,
+    documents: documents ?? null,
     add_generation_prompt: addGenerationPrompt,
   });
-  if (!continueFinalMessage) return renderTemplate(template, all(messages));
-  if (addGenerationPrompt) {
+  if (continueFinalMessage === false) return renderTemplate(template, all(messages));
+  const { text, changed } = markEnd(
+    messages,
+    continueFinalMessage === true ? "content" : continueFinalMessage,
+  );
+  return { text: cutAtMark(renderTemplate(template, all(changed)).text, text, template), spans: [] };
+}
+
+function checkChat(messages: readonly ChatMessage[], options: RenderOptions): void {
+  const unknown = Object.keys(options).find((name) => !optionNames.includes(name));
+  if (unknown !== undefined) {
+    const reason = `there is no such option; there are ${optionNames.join(", ")}, tokenize, returnAssistantTokensMask`;
+    throw new CraftError({ subject: `chat template, option ${unknown}`, reason });
+  }
+  if ((options.continueFinalMessage ?? false) !== false && options.addGenerationPrompt === true) {
     throw new CraftError({
       subject: "continueFinalMessage",
       value: true,
@@ -74,8 +99,6 @@ export function renderChat(
       remedy: "Leave one of them out",
     });
   }
-  const { text, changed } = markEnd(messages);
-  return { text: cutAtMark(renderTemplate(template, all(changed)).text, text, template), spans: [] };
 }
 
 /**
@@ -147,11 +170,14 @@ function unusedCharacters(text: string): readonly [string, string] {
 const endMark = "CONTINUE_FINAL_MESSAGE_TAG ";
 
 /** The conversation with a mark after the last text of its last message, and that text. */
-function markEnd(messages: readonly ChatMessage[]): { text: string; changed: readonly ChatMessage[] } {
+function markEnd(
+  messages: readonly ChatMessage[],
+  field: string,
+): { text: string; changed: readonly ChatMessage[] } {
   const last = messages.at(-1);
-  const content = last?.["content"];
+  const content = last?.[field];
   if (last !== undefined && typeof content === "string") {
-    return { text: content, changed: [...messages.slice(0, -1), { ...last, content: content + endMark }] };
+    return { text: content, changed: [...messages.slice(0, -1), { ...last, [field]: content + endMark }] };
   }
   const blocks: readonly unknown[] = Array.isArray(content) ? content : [];
   const index = blocks.findLastIndex(isTextBlock);
@@ -160,11 +186,11 @@ function markEnd(messages: readonly ChatMessage[]): { text: string; changed: rea
     throw new CraftError({
       subject: "continueFinalMessage",
       value: true,
-      reason: "the last message has no text to go on with",
+      reason: `the last message has no text in ${field} to go on with`,
     });
   }
   const marked = blocks.with(index, { ...block, text: block.text + endMark });
-  return { text: block.text, changed: [...messages.slice(0, -1), { ...last, content: marked }] };
+  return { text: block.text, changed: [...messages.slice(0, -1), { ...last, [field]: marked }] };
 }
 
 function isTextBlock(block: unknown): block is { readonly text: string } {

@@ -31,36 +31,32 @@ const { Tokenizer: EngineClass } = library as unknown as {
   Tokenizer: new (tokenizer: object, config: object) => Engine;
 };
 
-/** Models of which the library's ids are those of Python. */
-const models = ["BPE", "Unigram", "WordPiece"];
-
 /**
  * Opens a tokenizer.
  *
- * @param tokenizer - the content of tokenizer.json, its added tokens complete
- * @throws {@link CraftError} naming `file` if the library refuses it or is known to get its ids wrong.
+ * @param json - the content of tokenizer.json, its added tokens complete
+ * @throws {@link CraftError} naming the tokenizer if the library does not know one of its parts.
  */
-export function openEngine(tokenizer: Json, eosToken: string | undefined, file: string): Engine {
-  const model = part(tokenizer["model"]);
-  if (typeof model["type"] === "string" && !models.includes(model["type"])) {
-    throw new CraftError({
-      subject: file,
-      value: model["type"],
-      reason: "models of this type are not supported",
-      remedy: `Use a tokenizer with a model of type ${models.join(", ")}`,
-    });
-  }
+export function openEngine(json: Json, eosToken: string | undefined, name: string): Engine {
+  const unknown = part(json["model"])["unk_token"];
+  const parts = {
+    normalizer: null,
+    decoder: null,
+    ...json,
+    pre_tokenizer: mendSplits(json["pre_tokenizer"] ?? null),
+  };
   try {
-    return new EngineClass(
-      { ...tokenizer, pre_tokenizer: mendSplits(tokenizer["pre_tokenizer"]) },
-      { clean_up_tokenization_spaces: false, eos_token: eosToken },
-    );
-  } catch (error) {
+    return new EngineClass(parts, {
+      clean_up_tokenization_spaces: false,
+      eos_token: eosToken,
+      unk_token: typeof unknown === "string" ? unknown : undefined,
+    });
+  } catch (cause) {
     throw new CraftError({
-      subject: file,
-      reason: `not a tokenizer that can be read: ${error instanceof Error ? error.message : String(error)}`,
+      subject: `${name}, tokenizer.json`,
+      reason: `not a tokenizer that can be read: ${cause instanceof Error ? cause.message : String(cause)}`,
       remedy: "Save it anew with save_pretrained of a current transformers",
-      cause: error,
+      cause,
     });
   }
 }
@@ -90,6 +86,14 @@ function mendSplits(preTokenizer: unknown): unknown {
   const { type, behavior, invert, pattern, pretokenizers, replacement = "▁", split } = preTokenizer;
   if (type === "Sequence" && Array.isArray(pretokenizers)) {
     return { ...preTokenizer, pretokenizers: pretokenizers.map(mendSplits) };
+  }
+  if (type === "Whitespace") {
+    // The library knows only ASCII words here.
+    return {
+      ...isolate(String.raw`[\w\u200c\u200d]+|[^\w\u200c\u200d\s]+`),
+      behavior: "Removed",
+      invert: true,
+    };
   }
   if (type === "Metaspace" && split !== false && typeof replacement === "string") {
     const words = isolate(piecesWith("MergedWithNext", escape(replacement)));

@@ -14,14 +14,14 @@ const byteOfChar: ReadonlyMap<string, number> = new Map(
   })(),
 );
 
-/** The bytes of text that a token stands for; U+2581 is a space in vocabularies that are not byte-level. */
+/** The bytes of text that a token stands for. */
 export function bytesOfToken(token: string, isByteLevel: boolean): Uint8Array {
   if (isByteLevel) {
     const bytes = [...token].map((char) => byteOfChar.get(char));
     return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes) : utf8.encode(token);
   }
   const byte = fallbackByte(token);
-  return byte === undefined ? utf8.encode(token.replaceAll("▁", " ")) : Uint8Array.of(byte);
+  return byte === undefined ? utf8.encode(token) : Uint8Array.of(byte);
 }
 
 /**

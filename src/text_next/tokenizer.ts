@@ -11,60 +11,33 @@ import {
   type Rendered,
   type RenderOptions,
 } from "./chat_template.js";
-import { hasType, part, type AddedToken, type Engine, type Json } from "./engine.js";
+import { hasType, openEngine, part, type AddedToken, type Engine } from "./engine.js";
 import { alignTokens, type Offset, type Piece } from "./offsets.js";
 import { bytesOfToken, mendByteRuns } from "./token_bytes.js";
+import { readSettings, type Settings, type TokenizerSource } from "./tokenizer_config.js";
 
 export interface EncodeOptions {
   /** Add the special tokens that the model wants around a text. Default true. */
   readonly addSpecialTokens?: boolean;
 }
 
-export interface ChatOptions extends RenderOptions {
+export interface ChatTemplateOptions extends RenderOptions {
+  /** Give tokens; otherwise the text. Default true. */
+  readonly tokenize?: boolean;
   /** Tell which tokens the assistant said. Default false. */
   readonly returnAssistantTokensMask?: boolean;
 }
 
-/** A conversation as tokens. */
-export interface ChatEncoding {
-  readonly ids: number[];
-  /** 1 for each token that the assistant said, 0 for others. */
-  readonly assistantMask?: number[];
-}
-
-const renderOptionNames = [
-  "addGenerationPrompt",
-  "continueFinalMessage",
-  "tools",
-  "chatTemplate",
-  "templateArguments",
-];
-
-/** Tokens by their names in configuration files, such as eos_token. */
-export type NamedTokens = ReadonlyMap<string, string>;
-
-/** What a tokenizer is made of; see AutoTokenizer. */
-export interface TokenizerParts {
-  readonly folder: string;
-  /** The files as they were read. */
-  readonly files: ReadonlyMap<string, Uint8Array>;
-  /** The content of tokenizer.json. */
-  readonly json: Json;
-  readonly engine: Engine;
-  readonly addedTokens: readonly AddedToken[];
-  readonly ids: ReadonlyMap<string, number>;
-  readonly namedTokens: NamedTokens;
-  readonly allSpecialIds: readonly number[];
-  readonly modelMaxLength: number;
-  readonly chatTemplate: string | Readonly<Record<string, string>> | undefined;
-  readonly cleansUp: boolean;
+/** A conversation as tokens; the mask has 1 for each token that the assistant said, 0 for others. */
+export interface MaskedChat {
+  readonly inputIds: number[];
+  readonly assistantMask: number[];
 }
 
 /**
- * Turns text into token ids and back, as transformers' fast tokenizers do.
+ * Turns text into token ids and back, as transformers' fast tokenizers do. See {@link AutoTokenizer} for reading one.
  *
  * @example
- * const tokenizer = await AutoTokenizer.fromPretrained("path/to/model");
  * const ids = tokenizer.encode("Hello");
  * tokenizer.decode(ids, { skipSpecialTokens: true }); // "Hello"
  */
@@ -77,65 +50,67 @@ export class Tokenizer {
   readonly modelMaxLength: number;
   /** The template, or several by name. */
   readonly chatTemplate: string | Readonly<Record<string, string>> | undefined;
-  readonly #parts: TokenizerParts;
+  readonly bosToken: string | undefined;
+  readonly bosTokenId: number | undefined;
+  readonly eosToken: string | undefined;
+  readonly eosTokenId: number | undefined;
+  readonly padToken: string | undefined;
+  readonly padTokenId: number | undefined;
+  readonly unkToken: string | undefined;
+  readonly unkTokenId: number | undefined;
+  readonly #source: TokenizerSource;
+  readonly #name: string;
+  readonly #settings: Settings;
+  readonly #engine: Engine;
   readonly #added: ReadonlyMap<string, AddedToken>;
   readonly #isByteLevel: boolean;
+  /** Whether the vocabulary writes spaces as U+2581. */
+  readonly #marksSpaces: boolean;
   readonly #hasByteFallback: boolean;
+  /** What the model gives for text that its vocabulary lacks. */
   readonly #unknownId: number | undefined;
 
-  constructor(parts: TokenizerParts) {
-    this.#parts = parts;
-    this.vocabSize = parts.ids.size;
-    this.allSpecialIds = parts.allSpecialIds;
-    this.modelMaxLength = parts.modelMaxLength;
-    this.chatTemplate = parts.chatTemplate;
-    this.#added = new Map(parts.addedTokens.map((token) => [token.content, token]));
-    const { pre_tokenizer: preTokenizer, decoder } = parts.json;
-    this.#isByteLevel = hasType(preTokenizer, "ByteLevel") || hasType(decoder, "ByteLevel");
-    this.#hasByteFallback = hasType(decoder, "ByteFallback");
-    const { unk_token: token, unk_id: id } = part(parts.json["model"]) as { [key: string]: unknown };
-    this.#unknownId =
-      typeof token === "string" ? parts.ids.get(token) : typeof id === "number" ? id : undefined;
-  }
+  /** @throws {@link CraftError} naming the tokenizer and its file if they cannot be used. */
+  constructor(source: TokenizerSource) {
+    this.#source = source;
+    this.#name = source.name ?? "tokenizer";
+    const settings = readSettings(source, this.#name);
+    const { json, ids, named, chatTemplates } = settings;
+    this.#settings = settings;
+    this.#engine = openEngine(json, named.get("eos_token"), this.#name);
+    this.#added = new Map(settings.addedTokens.map((token) => [token.content, token]));
+    this.#isByteLevel = hasType(json["pre_tokenizer"], "ByteLevel") || hasType(json["decoder"], "ByteLevel");
+    const steps = [json["normalizer"], json["pre_tokenizer"], json["decoder"]];
+    this.#marksSpaces = !this.#isByteLevel && JSON.stringify(steps).includes("▁");
+    this.#hasByteFallback = hasType(json["decoder"], "ByteFallback");
+    const { unk_token: token, unk_id: id } = part(json["model"]) as { unk_token?: unknown; unk_id?: unknown };
+    this.#unknownId = typeof token === "string" ? ids.get(token) : typeof id === "number" ? id : undefined;
 
-  get bosToken(): string | undefined {
-    return this.#parts.namedTokens.get("bos_token");
-  }
-  get eosToken(): string | undefined {
-    return this.#parts.namedTokens.get("eos_token");
-  }
-  get padToken(): string | undefined {
-    return this.#parts.namedTokens.get("pad_token");
-  }
-  get unkToken(): string | undefined {
-    return this.#parts.namedTokens.get("unk_token");
-  }
-  get bosTokenId(): number | undefined {
-    return this.#idOf("bos_token");
-  }
-  get eosTokenId(): number | undefined {
-    return this.#idOf("eos_token");
-  }
-  get padTokenId(): number | undefined {
-    return this.#idOf("pad_token");
-  }
-  get unkTokenId(): number | undefined {
-    return this.#idOf("unk_token");
+    this.vocabSize = ids.size;
+    this.allSpecialIds = settings.allSpecialIds;
+    this.modelMaxLength = settings.modelMaxLength;
+    const only = chatTemplates.size < 2 ? chatTemplates.get("default") : undefined;
+    this.chatTemplate = only ?? (chatTemplates.size === 0 ? undefined : Object.fromEntries(chatTemplates));
+    const idOf = (role: string) => ids.get(named.get(role) ?? "");
+    [this.bosToken, this.bosTokenId] = [named.get("bos_token"), idOf("bos_token")];
+    [this.eosToken, this.eosTokenId] = [named.get("eos_token"), idOf("eos_token")];
+    [this.padToken, this.padTokenId] = [named.get("pad_token"), idOf("pad_token")];
+    [this.unkToken, this.unkTokenId] = [named.get("unk_token"), idOf("unk_token")];
   }
 
   /** The token of an id; undefined for an id that has none. */
   idToToken(id: number): string | undefined {
-    return this.#parts.engine.id_to_token(id);
+    return this.#engine.id_to_token(id);
   }
 
   /** The id of a token, which is no text: bytes and spaces are written as the vocabulary writes them. */
   tokenToId(token: string): number | undefined {
-    return this.#parts.ids.get(token);
+    return this.#settings.ids.get(token);
   }
 
   /** The ids of a text. Special tokens written in the text are taken as such. */
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
-    return this.#parts.engine.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    return this.#engine.encode(text, { add_special_tokens: addSpecialTokens }).ids;
   }
 
   /**
@@ -148,8 +123,7 @@ export class Tokenizer {
     text: string,
     { addSpecialTokens = true }: EncodeOptions = {},
   ): { readonly ids: number[]; readonly offsets: Offset[] } {
-    const { engine } = this.#parts;
-    const { ids: own, tokens } = engine.encode(text, { add_special_tokens: false });
+    const { ids: own, tokens } = this.#engine.encode(text, { add_special_tokens: false });
     const pieces = tokens.map((token, index) => this.#piece(token, own[index]!));
     const offsets = this.#align(text, pieces);
     if (!addSpecialTokens) return { ids: own, offsets };
@@ -165,13 +139,13 @@ export class Tokenizer {
     ids: readonly number[],
     { skipSpecialTokens = false }: { readonly skipSpecialTokens?: boolean } = {},
   ): string {
-    const { engine, cleansUp } = this.#parts;
+    const engine = this.#engine;
     const kept = ids.filter((id) => {
       const token = engine.id_to_token(id);
       return token !== undefined && !(skipSpecialTokens && this.#added.get(token)?.special === true);
     });
     if (kept.length === 0) return "";
-    if (cleansUp) return engine.decode(kept, { clean_up_tokenization_spaces: true });
+    if (this.#settings.cleansUp) return engine.decode(kept, { clean_up_tokenization_spaces: true });
     const tokens = kept.map((id) => engine.id_to_token(id)!);
     if (engine.decoder === null) return tokens.join(" ");
     return engine.decoder.decode(this.#hasByteFallback ? mendByteRuns(tokens) : tokens);
@@ -189,41 +163,41 @@ export class Tokenizer {
    * @throws {@link CraftError} naming the template if there is none or it fails, or if it has no marks and earlier turns
    * read otherwise when others follow.
    */
-  applyChatTemplate(messages: readonly ChatMessage[], options: ChatOptions = {}): ChatEncoding {
-    const { returnAssistantTokensMask = false, ...rendering } = options;
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ChatTemplateOptions & { tokenize: false },
+  ): string;
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ChatTemplateOptions & { returnAssistantTokensMask: true },
+  ): MaskedChat;
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options?: ChatTemplateOptions & { tokenize?: true; returnAssistantTokensMask?: false },
+  ): number[];
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ChatTemplateOptions = {},
+  ): number[] | string | MaskedChat {
+    const { tokenize = true, returnAssistantTokensMask = false, ...rendering } = options;
     const { text, spans } = this.#render(messages, rendering);
-    if (!returnAssistantTokensMask) return { ids: this.encode(text, { addSpecialTokens: false }) };
-    if (rendering.continueFinalMessage === true) {
+    if (!returnAssistantTokensMask) return tokenize ? this.encode(text, { addSpecialTokens: false }) : text;
+    if (!tokenize || (rendering.continueFinalMessage ?? false) !== false) {
       throw new CraftError({
         subject: "returnAssistantTokensMask",
         value: true,
-        reason: "there is no mask for a last message that goes on",
-        remedy: "Leave continueFinalMessage out",
+        reason: "there is no mask without tokens, nor for a last message that goes on",
+        remedy: "Leave tokenize and continueFinalMessage out",
       });
     }
     const template = this.#template(rendering);
+    const renderPart = (start: readonly ChatMessage[], addGenerationPrompt: boolean) =>
+      this.#render(start, { ...rendering, addGenerationPrompt }).text;
     const said = hasGenerationMarks(template)
       ? spans
-      : spansByPrefix(
-          messages,
-          text,
-          (start, addGenerationPrompt) => this.#render(start, { ...rendering, addGenerationPrompt }),
-          template.name,
-        );
+      : spansByPrefix(messages, text, renderPart, template.name);
     const { ids, offsets } = this.encodeWithOffsets(text, { addSpecialTokens: false });
-    return { ids, assistantMask: maskOf(offsets, said) };
-  }
-
-  /** A conversation as tokens, in the form in which data preparation asks for it. */
-  encodeChat(
-    messages: readonly ChatMessage[],
-    options: { readonly addGenerationPrompt?: boolean; readonly returnAssistantMask?: boolean } = {},
-  ): ChatEncoding {
-    const { addGenerationPrompt = false, returnAssistantMask = false } = options;
-    return this.applyChatTemplate(messages, {
-      addGenerationPrompt,
-      returnAssistantTokensMask: returnAssistantMask,
-    });
+    return { inputIds: ids, assistantMask: maskOf(offsets, said) };
   }
 
   /**
@@ -231,10 +205,10 @@ export class Tokenizer {
    * @throws {@link CraftError} if the tokenizer has an id beyond that: it is not the model's.
    */
   checkFitsModel(modelVocabSize: number): void {
-    for (const [token, id] of this.#parts.ids) {
+    for (const [token, id] of this.#settings.ids) {
       if (id < modelVocabSize) continue;
       throw new CraftError({
-        subject: `tokenizer of ${this.#parts.folder}`,
+        subject: `${this.#name}`,
         value: token,
         reason: `the token has id ${id}, but the model knows ${modelVocabSize} tokens only: they do not match`,
         remedy: "Use the tokenizer that belongs to the model, or a model with as many token embeddings",
@@ -250,20 +224,15 @@ export class Tokenizer {
   async save(folder: string): Promise<void> {
     try {
       await mkdir(folder, { recursive: true });
-      for (const [name, bytes] of this.#parts.files) {
+      for (const [name, content] of this.#source.files ?? filesOf(this.#source)) {
         const partial = join(folder, `.${name}.partial`);
-        await writeFile(partial, bytes);
+        await writeFile(partial, content);
         await rename(partial, join(folder, name));
       }
     } catch (cause) {
       const reason = `the tokenizer cannot be written there: ${cause instanceof Error ? cause.message : String(cause)}`;
       throw new CraftError({ subject: folder, reason, remedy: "Choose a folder that can be written", cause });
     }
-  }
-
-  #idOf(name: string): number | undefined {
-    const token = this.#parts.namedTokens.get(name);
-    return token === undefined ? undefined : this.#parts.ids.get(token);
   }
 
   /** How many special tokens come before a text. */
@@ -279,58 +248,63 @@ export class Tokenizer {
 
   #piece(token: string, id: number): Piece {
     const added = this.#added.get(token);
-    if (id === this.#unknownId) return { kind: "unknown", content: token };
+    if (id === this.#unknownId && token === this.idToToken(id)) return { kind: "unknown", content: token };
     if (added !== undefined) return { kind: "added", content: token, strips: [added.lstrip, added.rstrip] };
-    return { kind: "bytes", bytes: bytesOfToken(token, this.#isByteLevel) };
+    return { kind: "bytes", bytes: bytesOfToken(this.#spaced(token), this.#isByteLevel) };
+  }
+
+  #spaced(text: string): string {
+    return this.#marksSpaces ? text.replaceAll("▁", " ") : text;
   }
 
   /** Lays tokens along the text, normalised part by part without what the normaliser puts before a text. */
   #align(text: string, pieces: readonly Piece[]): Offset[] {
-    const { normalizer } = this.#parts.engine;
+    const { normalizer } = this.#engine;
     const normal = (part: string) => normalizer?.(part) ?? part;
     const probe = normal("x");
     const prefix = probe.endsWith("x") ? probe.slice(0, -1) : "";
     const normalise = (part: string) => {
       const result = normal(part);
       const bare = result.startsWith(prefix) ? result.slice(prefix.length) : result;
-      return this.#isByteLevel ? bare : bare.replaceAll("▁", " ");
+      return this.#spaced(bare);
     };
     return alignTokens(text, pieces, normalise, prefix !== "");
   }
 
   #render(messages: readonly ChatMessage[], options: RenderOptions): Rendered {
-    const unknown = Object.keys(options).find((name) => !renderOptionNames.includes(name));
-    if (unknown !== undefined) {
-      const reason = `no such option; there are ${renderOptionNames.join(", ")}, returnAssistantTokensMask`;
-      throw new CraftError({ subject: `chat template option ${unknown}`, reason });
-    }
-    return renderChat(
-      this.#template(options),
-      messages,
-      options,
-      Object.fromEntries(this.#parts.namedTokens),
-    );
+    return renderChat(this.#template(options), messages, options, Object.fromEntries(this.#settings.named));
   }
 
-  /** The template to use: as given, or the tokenizer's by its name, else the default or the one for tools. */
+  /** The template to use: as given, or the tokenizer's by its name, else the one for tools or the default. */
   #template({ chatTemplate, tools }: RenderOptions): NamedTemplate {
-    const own = this.chatTemplate;
-    const { folder } = this.#parts;
-    if (typeof own === "object") {
-      const fallback = tools !== undefined && Object.hasOwn(own, "tool_use") ? "tool_use" : "default";
-      const name = chatTemplate ?? fallback;
-      if (Object.hasOwn(own, name))
-        return { name: `chat template "${name}" of ${folder}`, source: own[name]! };
-    }
+    const own = this.#settings.chatTemplates;
+    const title = chatTemplate ?? (tools !== undefined && own.has("tool_use") ? "tool_use" : "default");
+    const source = own.get(title);
+    if (source !== undefined) return { name: `${this.#name}, chat template "${title}"`, source };
     if (chatTemplate !== undefined) return { name: "chatTemplate", source: chatTemplate };
-    if (typeof own === "string") return { name: `chat template of ${folder}`, source: own };
+    const others = own.size === 0 ? "" : `, only ${[...own.keys()].join(", ")}`;
     throw new CraftError({
-      subject: `tokenizer of ${folder}`,
-      reason:
-        own === undefined
-          ? "has no chat template"
-          : `has no default chat template, only ${Object.keys(own).join(", ")}`,
+      subject: this.#name,
+      reason: `has no default chat template${others}`,
       remedy: "Give one as chatTemplate",
     });
   }
+}
+
+function filesOf({
+  tokenizerJson,
+  config,
+  specialTokensMap,
+  chatTemplates,
+}: TokenizerSource): [string, string][] {
+  const contents = {
+    "tokenizer.json": tokenizerJson,
+    "tokenizer_config.json": config,
+    "special_tokens_map.json": specialTokensMap,
+  };
+  const files = Object.entries(contents)
+    .filter(([, content]) => content !== undefined)
+    .map(([name, content]): [string, string] => [name, `${JSON.stringify(content, undefined, 2)}\n`]);
+  const template = chatTemplates?.get("default");
+  return template === undefined ? files : [...files, ["chat_template.jinja", template]];
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { AutoTokenizer, type ChatMessage, type ChatOptions } from "../../../src/text_next/index.js";
+import { AutoTokenizer, type ChatMessage, type ChatTemplateOptions } from "../../../src/text_next/index.js";
+import type { RowTokenizer } from "../../../src/data/row_tokenizer.js";
 import { maskOf } from "../../../src/text_next/assistant_mask.js";
 import { fixture, fixturePath } from "./fixtures.js";
 
@@ -7,13 +8,13 @@ const tokenizer = await AutoTokenizer.fromPretrained(fixturePath("byte_level"));
 const { templates } = fixture<{ templates: Record<string, string> }>("chat.json");
 
 /** What the assistant said, each token apart. */
-function said(messages: readonly ChatMessage[], options: ChatOptions): string[] {
-  const { ids, assistantMask } = tokenizer.applyChatTemplate(messages, {
+function said(messages: readonly ChatMessage[], options: ChatTemplateOptions): string[] {
+  const { inputIds, assistantMask } = tokenizer.applyChatTemplate(messages, {
     ...options,
     returnAssistantTokensMask: true,
   });
-  expect(assistantMask).toHaveLength(ids.length);
-  return ids.filter((_, index) => assistantMask![index] === 1).map((id) => tokenizer.decode([id]));
+  expect(assistantMask).toHaveLength(inputIds.length);
+  return inputIds.filter((_, index) => assistantMask[index] === 1).map((id) => tokenizer.decode([id]));
 }
 
 const twoTurns: ChatMessage[] = [
@@ -89,7 +90,7 @@ describe("marks", () => {
 
 describe("templates that fail", () => {
   const render =
-    (options: ChatOptions, messages = twoTurns) =>
+    (options: ChatTemplateOptions, messages = twoTurns) =>
     () =>
       tokenizer.renderChatTemplate(messages, options);
 
@@ -103,9 +104,16 @@ describe("templates that fail", () => {
   it("cannot go on with a message that has no text or that they leave out", () => {
     const options = { continueFinalMessage: true };
     expect(render({ ...options, addGenerationPrompt: true })).toThrow(/addGenerationPrompt begins another/);
-    expect(render(options, [{ role: "assistant", content: null }])).toThrow(/no text to go on with/);
+    expect(render(options, [{ role: "assistant", content: null }])).toThrow(
+      /no text in content to go on with/,
+    );
     expect(render({ ...options, chatTemplate: "nothing" })).toThrow(/changes or leaves out the last message/);
-    expect(() => said(twoTurns, options)).toThrow(/no mask for a last message/);
+    const thinking = [{ role: "assistant", content: "", thought: " hm " }];
+    const chatTemplate = "{{ messages[0].thought|trim }}!";
+    expect(tokenizer.renderChatTemplate(thinking, { chatTemplate, continueFinalMessage: "thought" })).toBe(
+      "hm",
+    );
+    expect(() => said(twoTurns, options)).toThrow(/nor for a last message/);
   });
 
   it("are looked for by name, and there may be none", async () => {
@@ -118,15 +126,15 @@ describe("templates that fail", () => {
       "<|im_start|>user\none<|im_end|>\n",
     );
     const unknown: object = { addGenerationPromt: true };
-    expect(() => named.renderChatTemplate(one, unknown)).toThrow(/addGenerationPromt: no such option/);
+    expect(() => named.renderChatTemplate(one, unknown)).toThrow(
+      /addGenerationPromt: there is no such option/,
+    );
   });
 });
 
-it("gives data preparation what it asks for", () => {
-  const messages = twoTurns.slice(0, 2);
-  expect(tokenizer.encodeChat(messages, { addGenerationPrompt: true })).toEqual(
-    tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }),
-  );
-  const { ids, assistantMask } = tokenizer.encodeChat(messages, { returnAssistantMask: true });
-  expect(tokenizer.decode(ids.filter((_, index) => assistantMask![index] === 1))).toBe("uno<|im_end|>\n");
+it("is what data preparation programs against", () => {
+  const forRows: RowTokenizer = tokenizer;
+  const ids = forRows.applyChatTemplate(twoTurns, { tokenize: true, returnAssistantTokensMask: false });
+  expect(forRows.applyChatTemplate(twoTurns, { returnAssistantTokensMask: true }).inputIds).toEqual(ids);
+  expect(forRows.eosTokenId).toBe(601);
 });

@@ -34,10 +34,12 @@ describe.each(Object.keys(cases))("conversations with the %s tokenizer", async (
       return;
     }
     expect(tokenizer.renderChatTemplate(messages, ours)).toBe(python.rendered);
-    const returnAssistantTokensMask = python.mask !== undefined;
-    expect(tokenizer.applyChatTemplate(messages, { ...ours, returnAssistantTokensMask })).toEqual({
-      ids: python.ids,
-      ...(python.mask && { assistantMask: python.mask }),
+    expect(tokenizer.applyChatTemplate(messages, { ...ours, tokenize: false })).toBe(python.rendered);
+    expect(tokenizer.applyChatTemplate(messages, ours)).toEqual(python.ids);
+    if (python.mask === undefined) return;
+    expect(tokenizer.applyChatTemplate(messages, { ...ours, returnAssistantTokensMask: true })).toEqual({
+      inputIds: python.ids,
+      assistantMask: python.mask,
     });
   });
 });
