@@ -79,13 +79,16 @@ export const AutoModelForCausalLM = {
     await loadTorch();
     requireDevice(device);
     const checkpoint = openCheckpoint(folder);
+    const source = ParameterSource.fromWeights(checkpoint, folder, { dtype, device });
     try {
-      const source = ParameterSource.fromWeights(checkpoint, folder, { dtype, device });
       const model = build(config, source);
       requireAllUsed(checkpoint.names, source, folder, model.headIsTied);
       model.nameOrPath = folder;
       model.generationConfig = readGenerationConfig(folder);
       return model;
+    } catch (error) {
+      source.discard();
+      throw error;
     } finally {
       checkpoint.close();
     }

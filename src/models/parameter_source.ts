@@ -25,6 +25,7 @@ export class ParameterSource {
   readonly dtype: DType;
   readonly #make: (name: string, shape: Shape) => DeviceTensor;
   readonly #asked = new Set<string>();
+  readonly #made: Parameter[] = [];
 
   private constructor(dtype: DType, make: (name: string, shape: Shape) => DeviceTensor) {
     this.dtype = dtype;
@@ -66,12 +67,19 @@ export class ParameterSource {
 
   parameter(name: string, shape: Shape): Parameter {
     this.#asked.add(name);
-    return new Parameter(this.#make(name, shape));
+    const parameter = new Parameter(this.#make(name, shape));
+    this.#made.push(parameter);
+    return parameter;
   }
 
   linear(path: string, out: number, input: number, bias: boolean): Linear {
     const weight = this.parameter(`${path}.weight`, [out, input]);
     return new Linear(weight, bias ? this.parameter(`${path}.bias`, [out]) : undefined);
+  }
+
+  /** Frees all parameters given so far: for a model whose building failed. */
+  discard(): void {
+    for (const parameter of this.#made) parameter.dispose();
   }
 
   /** Names that the model asked for so far. */
