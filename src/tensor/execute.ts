@@ -13,6 +13,40 @@ import { contiguousStrides } from "./layout.js";
 /** How long native work may keep the event loop waiting, in milliseconds. */
 const breathEvery = 50;
 
+/** Time spent in one kind of native call. */
+export interface ProfileEntry {
+  calls: number;
+  milliseconds: number;
+}
+
+let profile: Map<string, ProfileEntry> | undefined;
+
+/**
+ * Times every native call of the programs that run while `work` does.
+ *
+ * @returns totals by scope and operation, e.g. `layers.*` and `mm`, the slowest first
+ */
+export async function profiled(work: () => Promise<unknown>): Promise<(readonly [string, ProfileEntry])[]> {
+  const outer = profile;
+  const own = (profile = new Map<string, ProfileEntry>());
+  try {
+    await work();
+  } finally {
+    profile = outer;
+  }
+  return [...own].sort(([, a], [, b]) => b.milliseconds - a.milliseconds);
+}
+
+function timed(totals: Map<string, ProfileEntry>, step: Step, call: () => void): void {
+  const began = performance.now();
+  call();
+  const key = step.label.replaceAll(/\d+/g, "*");
+  const entry = totals.get(key) ?? { calls: 0, milliseconds: 0 };
+  entry.calls++;
+  entry.milliseconds += performance.now() - began;
+  totals.set(key, entry);
+}
+
 let queue: Promise<unknown> = Promise.resolve();
 
 /** One program at a time: two that take turns would only share the cores and double the memory. */
@@ -117,7 +151,8 @@ export class Executable {
     try {
       let due = performance.now() + breathEvery;
       for (const instruction of this.#instructions) {
-        instruction(slots);
+        if (profile === undefined) instruction(slots);
+        else timed(profile, this.plan.steps[i]!, () => instruction(slots));
         if (!this.#checked) this.#check(this.plan.steps[i]!);
         i++;
         if ((i & 3) === 0 && performance.now() > due) {

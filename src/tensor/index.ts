@@ -3,6 +3,7 @@ import "./methods.js";
 export * from "./compile.js";
 export { gradients } from "./autodiff.js";
 export { collect, countOperations, verifyGraph, type Graph } from "./graph.js";
+export { profiled, type ProfileEntry } from "./execute.js";
 export { HostTensor, tensor, type NestedNumbers } from "./host_tensor.js";
 export { arange, constant, full, ones, placeholder, scalarLike, zeros } from "./leaf.js";
 export { allOperations } from "./methods.js";

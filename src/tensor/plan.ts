@@ -357,5 +357,7 @@ class Planner {
   }
 }
 
-const label = (node: Node): string =>
-  node.scope === "" ? node.operation.name : `${node.scope}/${node.operation.name}`;
+const label = (node: Node): string => {
+  const name = node.backward ? `${node.operation.name} (backward)` : node.operation.name;
+  return node.scope === "" ? name : `${node.scope}/${name}`;
+};
