@@ -2,8 +2,9 @@ import { Linear } from "../nn/linear.js";
 import type { GenerationConfig } from "./generation_config.js";
 import type { JsonObject } from "./python_json.js";
 import { Module } from "../nn/module.js";
+import { packsWeights } from "../nn/packed_weights.js";
 import type { DType } from "../torch/dtype.js";
-import type { Parameter, Tensor } from "../tensor/index.js";
+import { linear, packedLinear, type Parameter, type Tensor } from "../tensor/index.js";
 
 /** What a forward pass of a model reads and writes besides the tokens. */
 export interface ForwardOptions {
@@ -68,7 +69,8 @@ export abstract class CausalLM extends Module {
 
   /** Logits [..., vocabulary] in the model's dtype. */
   logits(hidden: Tensor): Tensor {
-    return hidden.to(this.dtype).matmul(this.headWeight().to(this.dtype).transpose(0, 1));
+    const weight = this.headWeight().to(this.dtype);
+    return (packsWeights() ? packedLinear : linear)(hidden.to(this.dtype), weight);
   }
 
   /** Logits for ids [batch, length]: [batch, length, vocabulary]. */

@@ -6,6 +6,7 @@ import {
   Module,
   RMSNorm,
   applyRotary,
+  linearTogether,
   rotaryTables,
   type RotaryTables,
 } from "../nn/index.js";
@@ -65,9 +66,10 @@ class LlamaAttention extends Module {
     const [batch, length] = x.shape as readonly [number, number];
     // [batch, length, heads * size] to [batch, heads, length, size]
     const heads = (y: Tensor): Tensor => y.reshape([batch, length, -1, this.#headSize]).permute([0, 2, 1, 3]);
-    const q = applyRotary(heads(this.qProj.forward(x)), rotary, 1 / Math.sqrt(this.#headSize));
-    const k = applyRotary(heads(this.kProj.forward(x)), rotary);
-    const v = heads(this.vProj.forward(x));
+    const projected = linearTogether([this.qProj, this.kProj, this.vProj], x);
+    const q = applyRotary(heads(projected[0]), rotary, 1 / Math.sqrt(this.#headSize));
+    const k = applyRotary(heads(projected[1]), rotary);
+    const v = heads(projected[2]);
     const { keys, values } = cache === undefined ? { keys: k, values: v } : cache.update(layer, k, v);
     const mixed = attention(q, keys, values, { bias, scale: 1, dropout: this.#dropout });
     return this.oProj.forward(mixed.permute([0, 2, 1, 3]).reshape([batch, length, -1]));

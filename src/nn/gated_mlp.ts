@@ -1,6 +1,6 @@
 import { customVjp, gelu, mul, silu, siluBackward, type Tensor } from "../tensor/index.js";
 import { Module } from "./module.js";
-import type { Linear } from "./linear.js";
+import { linearTogether, type Linear } from "./linear.js";
 
 /** silu(gate) * up (Shazeer 2020). The backward pass computes silu(gate) again instead of keeping it. */
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
@@ -30,7 +30,7 @@ export class GatedMLP extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const [gate, up] = [this.gateProj.forward(x), this.upProj.forward(x)];
+    const [gate, up] = linearTogether([this.gateProj, this.upProj], x);
     const activation = this.#activation;
     if (activation === "silu") return this.downProj.forward(swiglu(gate, up));
     return this.downProj.forward(mul(gelu(gate, activation === "gelu" ? "none" : "tanh"), up));

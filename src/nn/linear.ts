@@ -1,11 +1,15 @@
-import { add, linear, type Tensor } from "../tensor/index.js";
+import { add, cat, linear, packedLinear, split, zeros, type Tensor } from "../tensor/index.js";
+import type { DType } from "../torch/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { Module } from "./module.js";
+import { packsWeights } from "./packed_weights.js";
 
 /** Something that adds to what a linear layer computes, such as LoRA. */
 export interface LinearAdapter {
   /** What is added to the output, for the same input [..., in]: [..., out]. */
   delta(x: Tensor): Tensor;
+  /** The weight [out, in] with which the layer alone computes the same, in float32 or wider; without dropout. */
+  merged(weight: Tensor): Tensor;
 }
 
 /** y = x W^T + b with W [out, in], as torch.nn.Linear. */
@@ -32,7 +36,29 @@ export class Linear extends Module {
 
   /** @param x [..., in] in the dtype that the product is computed in; the weight is converted to it. */
   forward(x: Tensor): Tensor {
-    const y = linear(x, this.weight.to(x.dtype), this.bias?.to(x.dtype));
+    const bias = this.bias?.to(x.dtype);
+    if (packsWeights()) return packedLinear(x, this.mergedWeight(x.dtype), bias);
+    const y = linear(x, this.weight.to(x.dtype), bias);
     return this.adapter === undefined ? y : add(y, this.adapter.delta(x));
   }
+
+  /** The weight with the adapter's share in it. */
+  mergedWeight(dtype: DType): Tensor {
+    return (this.adapter?.merged(this.weight) ?? this.weight).to(dtype);
+  }
+}
+
+/** Outputs of several layers for the same input. Packed weights are joined, so that one product computes all. */
+export function linearTogether<const Layers extends readonly Linear[]>(
+  layers: Layers,
+  x: Tensor,
+): { readonly [K in keyof Layers]: Tensor };
+export function linearTogether(layers: readonly Linear[], x: Tensor): readonly Tensor[] {
+  if (!packsWeights()) return layers.map((layer) => layer.forward(x));
+  const weight = cat(layers.map((layer) => layer.mergedWeight(x.dtype)));
+  const bias = layers.some((layer) => layer.bias !== undefined)
+    ? cat(layers.map((layer) => layer.bias?.to(x.dtype) ?? zeros([layer.outFeatures], x.dtype)))
+    : undefined;
+  const sizes = layers.map((layer) => layer.outFeatures);
+  return split(packedLinear(x, weight, bias), sizes, -1);
 }

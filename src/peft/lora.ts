@@ -1,10 +1,10 @@
 /** @file Low-rank adapters (Hu et al. 2021), with PEFT's names, defaults and initial values. */
 import { CraftError } from "../errors.js";
 import type { CausalLM } from "../models/causal_lm.js";
-import type { Linear} from "../nn/index.js";
+import type { Linear } from "../nn/index.js";
 import { kaimingUniform, Module, type LinearAdapter } from "../nn/index.js";
 import { Random } from "../random.js";
-import { dropout, mul, Parameter, type Tensor } from "../tensor/index.js";
+import { add, dropout, mul, Parameter, type Tensor } from "../tensor/index.js";
 import { DeviceTensor } from "../torch/device_tensor.js";
 
 export interface LoraConfig {
@@ -48,6 +48,10 @@ export class LoraAdapter extends Module implements LinearAdapter {
     const inner = dropout(x, this.#dropout).matmul(this.loraA.to(x.dtype).transpose(0, 1));
     // The factor goes to the small product between the two matrices.
     return mul(inner, this.#scale).matmul(this.loraB.to(x.dtype).transpose(0, 1));
+  }
+
+  merged(weight: Tensor): Tensor {
+    return add(weight.to(this.loraB.dtype), mul(this.loraB.matmul(this.loraA), this.#scale));
   }
 }
 

@@ -134,7 +134,6 @@ declare module "./tensor.js" {
     linear: Method<typeof matmul.linear>;
     // packed
     packedLinear: Method<typeof packed.packedLinear>;
-    packedLinearTimes: Method<typeof packed.packedLinearTimes>;
     // softmax
     softmax: Method<typeof softmax.softmax>;
     logSoftmax: Method<typeof softmax.logSoftmax>;

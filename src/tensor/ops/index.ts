@@ -100,7 +100,7 @@ export {
 } from "./reduce.js";
 export { embedding, gather, scatterAdd, indexSelect, indexCopy } from "./index_select.js";
 export { mm, bmm, matmul, linear } from "./matmul.js";
-export { packedLinear, packedLinearTimes, type PackedLinearOptions } from "./packed.js";
+export { packedLinear } from "./packed.js";
 export { softmax, logSoftmax, rmsNorm, layerNorm, normalize, crossEntropy } from "./softmax.js";
 export { stopGradient, detach, customVjp } from "./structural.js";
 export { attention, causalBias, paddingBias, type AttentionOptions } from "./attention.js";
