@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { compile, gradients, HostTensor, type Tensor } from "../../../src/tensor/index.js";
 import { isFloating } from "../../../src/torch/dtype.js";
-import { loadTorch } from "../../../src/torch/torch.js";
+import { startEngine } from "./engine.js";
 import type { OpCase } from "./cases/case.js";
 import { families } from "./cases/index.js";
 import { innerProduct, listOf, wantedOf } from "./differentiated.js";
@@ -82,7 +82,7 @@ async function checkSlope(op: OpCase, fixture: CaseFixture, fn: Scalar, what: st
   );
 }
 
-await loadTorch();
+await startEngine();
 
 for (const [family, cases] of Object.entries(families)) {
   const smooth = cases.filter(

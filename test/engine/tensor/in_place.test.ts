@@ -14,9 +14,9 @@ import type { Graph, Operation, Tensor } from "../../../src/tensor/index.js";
 import { rewrite } from "../../../src/tensor/graph.js";
 import { buildNode } from "../../../src/tensor/operation.js";
 import { cpu } from "../../../src/torch/device.js";
-import { loadTorch } from "../../../src/torch/torch.js";
+import { startEngine } from "./engine.js";
 
-beforeAll(async () => void (await loadTorch()));
+beforeAll(async () => void (await startEngine()));
 
 /** The same program with operations that never overwrite an input. */
 function withoutInPlace(graph: Graph): Graph {

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { compile, constant, HostTensor, numel, type Tensor } from "../../../src/tensor/index.js";
-import { loadTorch } from "../../../src/torch/torch.js";
+import { startEngine } from "./engine.js";
 
 type Step = (x: Tensor) => Tensor;
 
@@ -88,7 +88,7 @@ function drawChain(seed: number): { shape: number[]; chain: (settle: Step) => St
   return { shape, chain };
 }
 
-await loadTorch();
+await startEngine();
 
 describe("memory layouts", () => {
   it.each(Array.from({ length: 12 }, (_, i) => i))("random chains, part %i", async (part) => {

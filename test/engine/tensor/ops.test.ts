@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { compile, HostTensor, type Tensor } from "../../../src/tensor/index.js";
 import { liveTensors, type DeviceTensor } from "../../../src/torch/device_tensor.js";
 import { isFloating, type DType } from "../../../src/torch/dtype.js";
-import { loadTorch } from "../../../src/torch/torch.js";
+import { startEngine } from "./engine.js";
 import { arrangements, type ArrangementName } from "./arrangement.js";
 import type { OpCase } from "./cases/case.js";
 import { families } from "./cases/index.js";
@@ -70,7 +70,7 @@ async function checkDonated(op: OpCase, fixture: CaseFixture, dtype: DType): Pro
   run.dispose();
 }
 
-await loadTorch();
+await startEngine();
 
 for (const [family, cases] of Object.entries(families)) {
   describe(family, () => {

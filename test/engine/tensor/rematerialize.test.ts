@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import * as T from "../../../src/tensor/index.js";
 import type { Tensor } from "../../../src/tensor/index.js";
 import { dtypeBytes } from "../../../src/torch/dtype.js";
-import { loadTorch } from "../../../src/torch/torch.js";
+import { startEngine } from "./engine.js";
 import { expectClose } from "./closeness.js";
 
 const [layers, rows, width] = [6, 16, 8];
@@ -60,7 +60,7 @@ const graphOf = (rematerialize: "none" | "layers"): T.Graph => {
 
 describe("rematerialisation", () => {
   it("gives the same value and gradients bit for bit, with dropout", async () => {
-    await loadTorch();
+    await startEngine();
     const [plain, again] = (["none", "layers"] as const).map((rematerialize) =>
       T.compile(step, { rematerialize }),
     );
@@ -105,7 +105,7 @@ describe("rematerialisation", () => {
   });
 
   it("allows code after the gradients, such as clipping", async () => {
-    await loadTorch();
+    await startEngine();
     const clipped = (w: Tensor[], input: Tensor, k: Tensor): Tensor[] => {
       const { gradient } = step(w, input, k);
       const norm = gradient

@@ -13,9 +13,10 @@ import {
   type Tensor,
 } from "../../../src/tensor/index.js";
 import { DeviceTensor, liveTensors } from "../../../src/torch/device_tensor.js";
-import { loadTorch, torch } from "../../../src/torch/torch.js";
+import { torch } from "../../../src/torch/torch.js";
+import { startEngine } from "./engine.js";
 
-await loadTorch();
+await startEngine();
 
 const double = compile((x: Tensor) => x.mul(2));
 
