@@ -22,7 +22,9 @@ interface Track {
 
 const utf8 = new TextEncoder();
 const space = 0x20;
-const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+
+/** What normalisation may compose: a character with its marks, and Korean letters. (Intl.Segmenter takes quadratic time.) */
+const composable = /[\u1100-\u115f]+[\u1160-\u11a7]*[\u11a8-\u11ff]*|\P{M}[\p{M}\uff9e\uff9f]*|\p{M}+/gsu;
 
 /**
  * The place of each token. All tokens of a character that is split over several have the place of that character.
@@ -99,7 +101,7 @@ export function alignTokens(
   return offsets;
 }
 
-/** Normalisation is followed character by character; where it changes how many there are, by grapheme. */
+/** Normalisation is followed character by character; where it changes how many there are, by what it may compose. */
 function track(text: string, normalise: (text: string) => string): Track {
   const bytes: number[] = [];
   const places: Offset[] = [];
@@ -109,7 +111,7 @@ function track(text: string, normalise: (text: string) => string): Track {
       places.push([start, end]);
     }
   };
-  for (const { segment, index } of graphemes.segment(text)) {
+  for (const { 0: segment, index } of text.matchAll(composable)) {
     const source = [...segment];
     const normal = normalise(segment);
     const result = normal === "" && segment.trim() === "" ? source : [...normal];

@@ -112,3 +112,10 @@ describe("known differences of the packages", () => {
     await expect(open(variants.find((other) => other.name === name)!)).rejects.toThrow(reason);
   });
 });
+
+it("lays tokens along long texts in linear time, which quadratic time would take beyond the test's limit", async () => {
+  const tokenizer = await open(variants[0]!);
+  const line = "Das Haus am Fluss, e\u0301 😀\n";
+  const { offsets } = tokenizer.encodeWithOffsets(line.repeat(4000), { addSpecialTokens: false });
+  expect(offsets.at(-1)).toEqual([line.length * 4000 - 1, line.length * 4000]);
+});
