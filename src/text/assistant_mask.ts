@@ -1,111 +1,62 @@
-/** @file Which tokens of a rendered chat the assistant generated. */
-
+/** @file Which tokens of a conversation the assistant said. */
 import { CraftError } from "../errors.js";
-import type { ChatMessage, GenerationMarks } from "./chat_template.js";
-
-/** UTF-16 units [start, end) of a text. */
-export type Span = readonly [start: number, end: number];
-
-export interface MarkedText {
-  readonly text: string;
-  /** What the assistant generates, in order. */
-  readonly spans: readonly Span[];
-}
-
-/** Noncharacters: no text may hold them, so that two of them can stand for the ends of a block. */
-const marks: GenerationMarks = { open: "\ufdd0", close: "\ufdd1" };
+import type { ChatMessage, Span } from "./chat_template.js";
+import type { Offset } from "./offsets.js";
 
 /**
- * Finds the `{% generation %}` blocks: renders once with marks around them and once without, and takes the
- * marks out. `render` is given the marks, or undefined for the plain text.
- * @throws CraftError if the template handles the text of a block in such a way that the marks change the outcome
+ * 1 for the tokens of the spans, 0 for others: from the token that holds a span's first character to the first token that
+ * holds its last one, as transformers does.
  */
-export function markedSpans(render: (marks?: GenerationMarks) => string): MarkedText {
-  const text = render();
-  const spans: Span[] = [];
-  const open: number[] = [];
-  let plain = "";
-  for (const part of render(marks).split(/([\ufdd0\ufdd1])/)) {
-    if (part === marks.open) open.push(plain.length);
-    else if (part !== marks.close) plain += part;
-    else {
-      const start = open.pop();
-      if (start === undefined) throw unclear();
-      spans.push([start, plain.length]);
-    }
+export function maskOf(offsets: readonly Offset[], spans: readonly Span[]): number[] {
+  const mask = offsets.map(() => 0);
+  for (const [start, end] of spans) {
+    if (start === end) continue;
+    const first = offsets.findIndex(([, tokenEnd]) => tokenEnd > start);
+    const last = offsets.findIndex(([, tokenEnd]) => tokenEnd > end - 1);
+    if (first >= 0) mask.fill(1, first, last < 0 ? undefined : last + 1);
   }
-  if (plain !== text || open.length > 0) throw unclear();
-  return { text, spans: spans.sort(([a], [b]) => a - b) };
-}
-
-function unclear(): CraftError {
-  return new CraftError({
-    subject: "returnAssistantTokensMask",
-    reason:
-      "the template changes the text of its {% generation %} blocks after they are rendered, so that they cannot be found in the chat",
-    remedy: "Let the blocks stand directly around what is printed",
-  });
+  return mask;
 }
 
 /**
- * For templates without `{% generation %}`: each assistant turn is what the chat up to and including it has
- * more than the chat before it with a generation prompt.
- * @throws CraftError if a longer chat does not begin with the shorter one
+ * The assistant's parts of a conversation whose template does not mark them: what each of its turns adds to the text,
+ * after what begins an answer.
+ *
+ * @throws {@link CraftError} naming the template if the text up to a turn is not the start of the whole text.
  */
-export function prefixSpans(
+export function spansByPrefix(
   messages: readonly ChatMessage[],
-  addGenerationPrompt: boolean,
+  text: string,
   render: (messages: readonly ChatMessage[], addGenerationPrompt: boolean) => string,
-): MarkedText {
-  const text = render(messages, addGenerationPrompt);
+  name: string,
+): Span[] {
   const spans: Span[] = [];
-  for (const [i, message] of messages.entries()) {
-    if (message.role !== "assistant") continue;
-    const before = i === 0 ? opening(render) : render(messages.slice(0, i), true);
-    const after = render(messages.slice(0, i + 1), false);
-    if (!after.startsWith(before))
-      throw notNested(i, "opens this turn otherwise than its generation prompt does");
-    if (!text.startsWith(after)) throw notNested(i, "writes this turn otherwise when more follows");
+  messages.forEach(({ role }, index) => {
+    if (role !== "assistant") return;
+    let before: string;
+    let after: string;
+    try {
+      before = render(messages.slice(0, index), true);
+      after = render(messages.slice(0, index + 1), false);
+    } catch (cause) {
+      throw refused(name, `the template refuses the conversation up to message ${index}`, cause);
+    }
+    if (!after.startsWith(before) || !text.startsWith(after)) {
+      throw refused(
+        name,
+        `the text up to message ${index} is not the start of the text of the whole conversation`,
+      );
+    }
     spans.push([before.length, after.length]);
-  }
-  return { text, spans };
-}
-
-/** What stands before an assistant turn that begins the chat. */
-function opening(render: (messages: readonly ChatMessage[], addGenerationPrompt: boolean) => string): string {
-  try {
-    return render([], true);
-  } catch (cause) {
-    if (!(cause instanceof CraftError)) throw cause;
-    throw new CraftError({
-      subject: "returnAssistantTokensMask",
-      reason: `the chat begins with an assistant turn, and the template has no {% generation %} blocks and cannot render what comes before that turn (${cause.reason})`,
-      remedy: "Begin the chat with a user turn, or give a chatTemplate with {% generation %} blocks",
-      cause,
-    });
-  }
-}
-
-function notNested(turn: number, what: string): CraftError {
-  return new CraftError({
-    subject: "returnAssistantTokensMask",
-    reason: `the template has no {% generation %} blocks, and it ${what} (message ${turn}), so that what the assistant wrote cannot be told from the rest`,
-    remedy:
-      "Give a chatTemplate with {% generation %} … {% endgeneration %} around what the assistant writes",
   });
+  return spans;
 }
 
-/**
- * 1 for each token that shares a character with one of the spans, else 0. Where a character is several tokens,
- * all of them count; transformers counts only the first of those at the end of a block.
- * @param offsets for each token the units [start, end) it stands for, in order
- * @param spans in order, not overlapping
- */
-export function maskOf(offsets: readonly Span[], spans: readonly Span[]): number[] {
-  let at = 0;
-  return offsets.map(([start, end]) => {
-    while (at < spans.length && (spans[at]?.[1] ?? 0) <= start) at++;
-    const span = spans[at];
-    return span !== undefined && end > start && end > span[0] && span[1] > span[0] ? 1 : 0;
+function refused(name: string, problem: string, cause?: unknown): CraftError {
+  return new CraftError({
+    subject: name,
+    reason: `has no generation marks, and what the assistant says cannot be told without: ${problem}`,
+    remedy: "Give a chatTemplate with {% generation %} and {% endgeneration %} around the assistant's text",
+    cause,
   });
 }

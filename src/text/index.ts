@@ -1,13 +1,7 @@
-export type { MarkedText, Span } from "./assistant_mask.js";
+/** @file Tokenizers, chat templates and masks. */
 export { AutoTokenizer } from "./auto_tokenizer.js";
-export type { ChatMessage, RenderChatOptions } from "./chat_template.js";
-export type { Encoding } from "./encoding/pipeline.js";
-export { TextStream } from "./text_stream.js";
-export type {
-  ChatTemplateOptions,
-  DecodeOptions,
-  EncodeOptions,
-  MaskedChat,
-  TokenizerSource,
-} from "./tokenizer.js";
-export { Tokenizer } from "./tokenizer.js";
+export { type ChatMessage, type RenderOptions } from "./chat_template.js";
+export { type Offset } from "./offsets.js";
+export { TextStream, type StreamTokenizer, type TextStreamOptions } from "./text_stream.js";
+export { Tokenizer, type ChatTemplateOptions, type EncodeOptions, type MaskedChat } from "./tokenizer.js";
+export { type TokenizerSource } from "./tokenizer_config.js";

@@ -1,12 +1,24 @@
-/** What a {@link TextStream} needs of a tokenizer. */
-interface Decoding {
-  decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string;
-  readonly specialTokenIds: ReadonlySet<number>;
+/** @file Text of tokens that come one by one. */
+
+/** What streaming asks of a tokenizer. */
+export interface StreamTokenizer {
+  decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
 }
 
+export interface TextStreamOptions {
+  /** Leave special tokens out. Default true. */
+  readonly skipSpecialTokens?: boolean;
+  /** Tokens that come before the first one, such as the prompt; without them the first one starts a text. */
+  readonly context?: readonly number[];
+}
+
+/** How many tokens of the context matter to those that follow. */
+const contextLength = 8;
+
 /**
- * Text from tokens as they are generated. What it gives out is never taken back: bytes wait until their
- * character is complete. The pieces together are `decode` of all ids, unless byte tokens form no valid UTF-8.
+ * Turns tokens into text as they come, and never shows half a character: text is held back until its UTF-8 is complete.
+ * All pieces together are the text of all tokens. Only where byte tokens of a byte-fallback model end in bytes that are
+ * no UTF-8, what was complete before them has been given out already, while decoding all at once marks it as broken too.
  *
  * @example
  * const stream = new TextStream(tokenizer);
@@ -14,43 +26,44 @@ interface Decoding {
  * process.stdout.write(stream.end());
  */
 export class TextStream {
-  private readonly tokenizer: Decoding;
-  private readonly skipSpecialTokens: boolean;
-  /** The tokens of the last piece, which may change how the next ones decode (spaces), and those not yet given out. */
-  private ids: number[] = [];
-  private given = 0;
+  readonly #tokenizer: StreamTokenizer;
+  readonly #skipSpecialTokens: boolean;
+  /** The tokens given out last, which decide how the next ones read, then those held back. */
+  #window: number[];
+  /** How many of the window have been given out. */
+  #given: number;
 
-  constructor(tokenizer: Decoding, options: { skipSpecialTokens?: boolean } = {}) {
-    this.tokenizer = tokenizer;
-    this.skipSpecialTokens = options.skipSpecialTokens ?? true;
+  constructor(
+    tokenizer: StreamTokenizer,
+    { skipSpecialTokens = true, context = [] }: TextStreamOptions = {},
+  ) {
+    this.#tokenizer = tokenizer;
+    this.#skipSpecialTokens = skipSpecialTokens;
+    this.#window = context.slice(-contextLength);
+    this.#given = this.#window.length;
   }
 
-  /** The text that this token completes: often a word, sometimes nothing. */
+  /** The text that became complete with a token; often none. */
   push(id: number): string {
-    if (this.skipSpecialTokens && this.tokenizer.specialTokenIds.has(id)) return "";
-    this.ids.push(id);
-    const text = this.decode(this.ids);
-    // A replacement character at the end is, as a rule, a character whose last bytes are still to come.
-    if (text.endsWith("\ufffd")) return "";
-    return this.take(text);
+    this.#window.push(id);
+    const text = this.#held();
+    if (text === "" || text.endsWith("\ufffd")) return "";
+    this.#window = this.#window.slice(this.#given);
+    this.#given = this.#window.length;
+    return text;
   }
 
-  /** Whatever is left, complete or not. */
+  /** What is still held back, with U+FFFD for bytes that are no text. The stream then begins anew. */
   end(): string {
-    const rest = this.take(this.decode(this.ids));
-    this.ids = [];
-    this.given = 0;
-    return rest;
+    const text = this.#held();
+    this.#window = [];
+    this.#given = 0;
+    return text;
   }
 
-  private take(text: string): string {
-    const known = this.decode(this.ids.slice(0, this.given));
-    this.ids = this.ids.slice(this.given);
-    this.given = this.ids.length;
-    return text.slice(known.length);
-  }
-
-  private decode(ids: readonly number[]): string {
-    return this.tokenizer.decode(ids, { skipSpecialTokens: this.skipSpecialTokens });
+  #held(): string {
+    const options = { skipSpecialTokens: this.#skipSpecialTokens };
+    const before = this.#tokenizer.decode(this.#window.slice(0, this.#given), options);
+    return this.#tokenizer.decode(this.#window, options).slice(before.length);
   }
 }

@@ -1,193 +1,167 @@
+/** @file The tokenizer: text to token ids and back. */
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { CraftError } from "../errors.js";
-import type { MarkedText } from "./assistant_mask.js";
-import { markedSpans, maskOf, prefixSpans } from "./assistant_mask.js";
-import type { ChatMessage, ChatTemplate, RenderChatOptions } from "./chat_template.js";
-import { renderOpenEnded } from "./chat_template.js";
-import { ChatTemplates } from "./chat_templates.js";
-import { cleanUp } from "./encoding/decoders.js";
-import type { Encoding } from "./encoding/pipeline.js";
-import { Pipeline } from "./encoding/pipeline.js";
-import type { TokenizerConfig } from "./tokenizer_config.js";
-import { readTokenizerConfig } from "./tokenizer_config.js";
-import type { TokenizerFiles } from "./tokenizer_files.js";
-import { writeTokenizerFiles } from "./tokenizer_files.js";
+import { maskOf, spansByPrefix } from "./assistant_mask.js";
+import {
+  hasGenerationMarks,
+  renderChat,
+  type ChatMessage,
+  type NamedTemplate,
+  type Rendered,
+  type RenderOptions,
+} from "./chat_template.js";
+import { hasType, openEngine, part, type AddedToken, type Engine } from "./engine.js";
+import { alignTokens, type Offset, type Piece } from "./offsets.js";
+import { bytesOfToken, mendByteRuns } from "./token_bytes.js";
+import { readSettings, type Settings, type TokenizerSource } from "./tokenizer_config.js";
 
 export interface EncodeOptions {
-  /** Whether to add what the tokenizer puts around a text by default, such as BOS. Default: true. */
+  /** Add the special tokens that the model wants around a text. Default true. */
   readonly addSpecialTokens?: boolean;
 }
 
-export interface DecodeOptions {
-  /** Leaves out special tokens. Default: false. */
-  readonly skipSpecialTokens?: boolean;
-  /** Takes back spaces before punctuation. As in transformers it does nothing to BPE tokenizers. */
-  readonly cleanUpTokenizationSpaces?: boolean;
-}
-
-export interface ChatTemplateOptions extends RenderChatOptions {
-  /** false returns the text. Default: true. */
+export interface ChatTemplateOptions extends RenderOptions {
+  /** Give tokens; otherwise the text. Default true. */
   readonly tokenize?: boolean;
-  /** Also tells which tokens the assistant generates. Default: false. */
+  /** Tell which tokens the assistant said. Default false. */
   readonly returnAssistantTokensMask?: boolean;
 }
 
-/** A chat as tokens; `assistantMask` is 1 for each token that the assistant generates, else 0. */
+/** A conversation as tokens; the mask has 1 for each token that the assistant said, 0 for others. */
 export interface MaskedChat {
   readonly inputIds: number[];
   readonly assistantMask: number[];
 }
 
-/** What a tokenizer is made from: the contents of the files in a model folder. */
-export interface TokenizerSource {
-  /** tokenizer.json */
-  readonly tokenizerJson: unknown;
-  /** tokenizer_config.json */
-  readonly config?: unknown;
-  /** special_tokens_map.json */
-  readonly specialTokensMap?: unknown;
-  /** added_tokens.json */
-  readonly addedTokens?: unknown;
-  /** Templates from files of their own, by name; they win over those in the config. */
-  readonly chatTemplates?: ReadonlyMap<string, string>;
-  /** What `save` writes, byte for byte, by file name. */
-  readonly files?: TokenizerFiles;
-  /** Where it came from, for messages. */
-  readonly name?: string;
-}
-
-/** Turns text into token ids and back, and chats into text, as the model's Python tokenizer does. */
+/**
+ * Turns text into token ids and back, as transformers' fast tokenizers do. See {@link AutoTokenizer} for reading one.
+ *
+ * @example
+ * const ids = tokenizer.encode("Hello");
+ * tokenizer.decode(ids, { skipSpecialTokens: true }); // "Hello"
+ */
 export class Tokenizer {
-  /** The longest input that the tokenizer's config allows, in tokens; Infinity where it states none. */
+  /** How many tokens there are, added ones included. */
+  readonly vocabSize: number;
+  /** Ids of the tokens with a role and of the extra special tokens. */
+  readonly allSpecialIds: readonly number[];
+  /** How many tokens the model takes; Infinity where the configuration does not say. */
   readonly modelMaxLength: number;
-  private readonly pipeline: Pipeline;
-  private readonly config: TokenizerConfig;
-  private readonly templates: ChatTemplates;
-  private readonly files: TokenizerFiles;
-  private readonly name: string;
+  /** The template, or several by name. */
+  readonly chatTemplate: string | Readonly<Record<string, string>> | undefined;
+  readonly bosToken: string | undefined;
+  readonly bosTokenId: number | undefined;
+  readonly eosToken: string | undefined;
+  readonly eosTokenId: number | undefined;
+  readonly padToken: string | undefined;
+  readonly padTokenId: number | undefined;
+  readonly unkToken: string | undefined;
+  readonly unkTokenId: number | undefined;
+  readonly #source: TokenizerSource;
+  readonly #name: string;
+  readonly #settings: Settings;
+  readonly #engine: Engine;
+  readonly #added: ReadonlyMap<string, AddedToken>;
+  readonly #isByteLevel: boolean;
+  /** Whether the vocabulary writes spaces as U+2581. */
+  readonly #marksSpaces: boolean;
+  readonly #hasByteFallback: boolean;
+  /** What the model gives for text that its vocabulary lacks. */
+  readonly #unknownId: number | undefined;
 
-  /** @throws CraftError if a file has a part that is missing, damaged or not supported */
+  /** @throws {@link CraftError} naming the tokenizer and its file if they cannot be used. */
   constructor(source: TokenizerSource) {
-    this.name = source.name ?? "the tokenizer";
-    this.config = readTokenizerConfig(source, this.name);
-    const file = `tokenizer.json in ${this.name}`;
-    this.pipeline = new Pipeline(source.tokenizerJson, file, this.config.splitSpecialTokens);
-    this.modelMaxLength = this.config.modelMaxLength;
-    const templates = source.chatTemplates?.size ? source.chatTemplates : this.config.chatTemplates;
-    this.templates = new ChatTemplates(templates, this.name);
-    this.files = source.files ?? filesOf(source);
-    this.addMissingTokens();
+    this.#source = source;
+    this.#name = source.name ?? "tokenizer";
+    const settings = readSettings(source, this.#name);
+    const { json, ids, named, chatTemplates } = settings;
+    this.#settings = settings;
+    this.#engine = openEngine(json, named.get("eos_token"), this.#name);
+    this.#added = new Map(settings.addedTokens.map((token) => [token.content, token]));
+    this.#isByteLevel = hasType(json["pre_tokenizer"], "ByteLevel") || hasType(json["decoder"], "ByteLevel");
+    const steps = [json["normalizer"], json["pre_tokenizer"], json["decoder"]];
+    this.#marksSpaces = !this.#isByteLevel && JSON.stringify(steps).includes("▁");
+    this.#hasByteFallback = hasType(json["decoder"], "ByteFallback");
+    const { unk_token: token, unk_id: id } = part(json["model"]) as { unk_token?: unknown; unk_id?: unknown };
+    this.#unknownId = typeof token === "string" ? ids.get(token) : typeof id === "number" ? id : undefined;
+
+    this.vocabSize = ids.size;
+    this.allSpecialIds = settings.allSpecialIds;
+    this.modelMaxLength = settings.modelMaxLength;
+    const only = chatTemplates.size < 2 ? chatTemplates.get("default") : undefined;
+    this.chatTemplate = only ?? (chatTemplates.size === 0 ? undefined : Object.fromEntries(chatTemplates));
+    const idOf = (role: string) => ids.get(named.get(role) ?? "");
+    [this.bosToken, this.bosTokenId] = [named.get("bos_token"), idOf("bos_token")];
+    [this.eosToken, this.eosTokenId] = [named.get("eos_token"), idOf("eos_token")];
+    [this.padToken, this.padTokenId] = [named.get("pad_token"), idOf("pad_token")];
+    [this.unkToken, this.unkTokenId] = [named.get("unk_token"), idOf("unk_token")];
   }
 
-  /** Tokens that the config lists, or gives a role, are added tokens even where tokenizer.json does not say so. */
-  private addMissingTokens(): void {
-    this.pipeline.add(this.config.added);
-    const withRole = [...this.config.named.values(), ...this.config.extra];
-    this.pipeline.add(withRole.filter(({ content }) => this.pipeline.addedToken(content) === undefined));
-  }
-
-  /** Token ids of a text. */
-  encode(text: string, options: EncodeOptions = {}): number[] {
-    return this.pipeline.encode(text, options.addSpecialTokens ?? true);
-  }
-
-  /**
-   * Token ids of a text, and for each token the UTF-16 units [start, end) of the text it stands for. Tokens that are
-   * part of one character all have the span of that character; special tokens around the text have [0, 0].
-   * White space at the edge of a token belongs to it, whatever the tokenizer's `trim_offsets` says.
-   */
-  encodeWithOffsets(text: string, options: EncodeOptions = {}): Encoding {
-    return this.pipeline.encodeWithOffsets(text, options.addSpecialTokens ?? true);
-  }
-
-  /** The text of token ids. Ids that the tokenizer has no token for give nothing, as in transformers. */
-  decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
-    const text = this.pipeline.decode([...ids], options.skipSpecialTokens ?? false);
-    const cleans = options.cleanUpTokenizationSpaces ?? this.config.cleanUpSpaces;
-    const applies = this.pipeline.modelType !== "BPE" || this.config.cleanUpSpacesForBpe;
-    return cleans && applies ? cleanUp(text) : text;
-  }
-
-  /** How many tokens there are, added ones included: `len(tokenizer)` in Python. */
-  get vocabSize(): number {
-    return this.pipeline.vocabSize;
-  }
-
-  tokenToId(token: string): number | undefined {
-    return this.pipeline.tokenToId(token);
-  }
-
+  /** The token of an id; undefined for an id that has none. */
   idToToken(id: number): string | undefined {
-    return this.pipeline.idToToken(id);
+    return this.#engine.id_to_token(id);
   }
 
-  get bosToken(): string | undefined {
-    return this.tokenWithRole("bos_token");
-  }
-  get eosToken(): string | undefined {
-    return this.tokenWithRole("eos_token");
-  }
-  get padToken(): string | undefined {
-    return this.tokenWithRole("pad_token");
-  }
-  get unkToken(): string | undefined {
-    return this.tokenWithRole("unk_token");
-  }
-  get bosTokenId(): number | undefined {
-    return this.idWithRole("bos_token");
-  }
-  get eosTokenId(): number | undefined {
-    return this.idWithRole("eos_token");
-  }
-  get padTokenId(): number | undefined {
-    return this.idWithRole("pad_token");
-  }
-  get unkTokenId(): number | undefined {
-    return this.idWithRole("unk_token");
+  /** The id of a token, which is no text: bytes and spaces are written as the vocabulary writes them. */
+  tokenToId(token: string): number | undefined {
+    return this.#settings.ids.get(token);
   }
 
-  private tokenWithRole(role: string): string | undefined {
-    return this.config.named.get(role)?.content;
-  }
-
-  private idWithRole(role: string): number | undefined {
-    const token = this.tokenWithRole(role);
-    return token === undefined ? undefined : this.tokenToId(token);
-  }
-
-  /** Ids of the tokens with a role (BOS, EOS, …) and of the config's extra special tokens. */
-  get allSpecialIds(): number[] {
-    const contents = [...this.config.named.values(), ...this.config.extra].map((token) => token.content);
-    return [...new Set(contents)].flatMap((content) => this.tokenToId(content) ?? []);
-  }
-
-  /** Ids of every token that `decode` leaves out with `skipSpecialTokens`. */
-  get specialTokenIds(): ReadonlySet<number> {
-    return this.pipeline.specialIds;
-  }
-
-  /** The text of the model's default chat template. */
-  get chatTemplate(): string | undefined {
-    return this.templates.default;
-  }
-
-  /** @throws CraftError if the tokenizer has ids that the model has no row for */
-  checkFitsModel(modelVocabSize: number): void {
-    const largest = this.pipeline.largestId;
-    if (largest < modelVocabSize) return;
-    throw new CraftError({
-      subject: `the tokenizer of ${this.name}`,
-      reason:
-        `it is a tokenizer that does not match the model: token ${JSON.stringify(this.idToToken(largest))} has id ` +
-        `${largest}, and the model's vocabulary has ${modelVocabSize} rows (ids 0 to ${modelVocabSize - 1})`,
-      remedy: "Use the tokenizer that the model was trained with, or resize the model's embeddings",
-    });
+  /** The ids of a text. Special tokens written in the text are taken as such. */
+  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
+    return this.#engine.encode(text, { add_special_tokens: addSpecialTokens }).ids;
   }
 
   /**
-   * A chat by the model's template: token ids, the text with `tokenize: false`, or ids and mask with
-   * `returnAssistantTokensMask: true`. The mask follows the template's `{% generation %}` blocks; where it has none,
-   * an assistant turn is what it adds behind the generation prompt.
-   * @throws CraftError if there is no template, it refuses the chat, or the mask cannot be told
+   * The ids of a text and where each token stands in it, in UTF-16 units, end exclusive. All tokens of a character that is
+   * split over several have its place; special tokens that are not in the text have [0, 0].
+   *
+   * @throws {@link CraftError} if the tokenizer changes the text in a way that cannot be followed.
+   */
+  encodeWithOffsets(
+    text: string,
+    { addSpecialTokens = true }: EncodeOptions = {},
+  ): { readonly ids: number[]; readonly offsets: Offset[] } {
+    const { ids: own, tokens } = this.#engine.encode(text, { add_special_tokens: false });
+    const pieces = tokens.map((token, index) => this.#piece(token, own[index]!));
+    const offsets = this.#align(text, pieces);
+    if (!addSpecialTokens) return { ids: own, offsets };
+    const ids = this.encode(text);
+    // The special tokens around a text do not depend on it.
+    const before = this.#leadingSpecials();
+    const none = (count: number) => Array.from({ length: count }, (): Offset => [0, 0]);
+    return { ids, offsets: [...none(before), ...offsets, ...none(ids.length - before - own.length)] };
+  }
+
+  /** The text of ids. Ids without a token are left out, as transformers does. */
+  decode(
+    ids: readonly number[],
+    { skipSpecialTokens = false }: { readonly skipSpecialTokens?: boolean } = {},
+  ): string {
+    const engine = this.#engine;
+    const kept = ids.filter((id) => {
+      const token = engine.id_to_token(id);
+      return token !== undefined && !(skipSpecialTokens && this.#added.get(token)?.special === true);
+    });
+    if (kept.length === 0) return "";
+    if (this.#settings.cleansUp) return engine.decode(kept, { clean_up_tokenization_spaces: true });
+    const tokens = kept.map((id) => engine.id_to_token(id)!);
+    if (engine.decoder === null) return tokens.join(" ");
+    return engine.decoder.decode(this.#hasByteFallback ? mendByteRuns(tokens) : tokens);
+  }
+
+  /** A conversation as the text that the model sees. */
+  renderChatTemplate(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
+    return this.#render(messages, options).text;
+  }
+
+  /**
+   * A conversation as tokens. With `returnAssistantTokensMask` also which of them the assistant said: what stands between
+   * the template's generation marks; without marks, what each of its turns adds to the text.
+   *
+   * @throws {@link CraftError} naming the template if there is none or it fails, or if it has no marks and earlier turns
+   * read otherwise when others follow.
    */
   applyChatTemplate(
     messages: readonly ChatMessage[],
@@ -205,93 +179,132 @@ export class Tokenizer {
     messages: readonly ChatMessage[],
     options: ChatTemplateOptions = {},
   ): number[] | string | MaskedChat {
-    if (messages.length === 0) {
-      throw new CraftError({
-        subject: "messages",
-        reason: "the chat is empty",
-        remedy: "Give at least one message",
-      });
-    }
-    const template = this.templates.select(options);
-    const { returnAssistantTokensMask = false, tokenize = true } = options;
-    if (returnAssistantTokensMask) return this.masked(template, messages, options);
-    const text = this.render(template, messages, options);
-    return tokenize ? this.encode(text, { addSpecialTokens: false }) : text;
-  }
-
-  private render(
-    template: ChatTemplate,
-    messages: readonly ChatMessage[],
-    options: ChatTemplateOptions,
-  ): string {
-    const { continueFinalMessage = false, addGenerationPrompt = false } = options;
-    if (continueFinalMessage === false) return template.render(messages, options, this.specialTokens());
-    if (addGenerationPrompt) {
-      throw new CraftError({
-        subject: "continueFinalMessage",
-        reason:
-          "it cannot be combined with addGenerationPrompt: one goes on with the last turn, the other opens a new one",
-      });
-    }
-    return renderOpenEnded(template, messages, options, this.specialTokens());
-  }
-
-  private masked(
-    template: ChatTemplate,
-    messages: readonly ChatMessage[],
-    options: ChatTemplateOptions,
-  ): MaskedChat {
-    const { continueFinalMessage = false, tokenize = true } = options;
-    if (continueFinalMessage !== false || !tokenize) {
-      const other = tokenize ? "continueFinalMessage" : "tokenize: false";
+    const { tokenize = true, returnAssistantTokensMask = false, ...rendering } = options;
+    const { text, spans } = this.#render(messages, rendering);
+    if (!returnAssistantTokensMask) return tokenize ? this.encode(text, { addSpecialTokens: false }) : text;
+    if (!tokenize || (rendering.continueFinalMessage ?? false) !== false) {
       throw new CraftError({
         subject: "returnAssistantTokensMask",
-        reason: `it cannot be combined with ${other}`,
+        value: true,
+        reason: "there is no mask without tokens, nor for a last message that goes on",
+        remedy: "Leave tokenize and continueFinalMessage out",
       });
     }
-    const { text, spans } = this.spans(template, messages, options);
+    const template = this.#template(rendering);
+    const renderPart = (start: readonly ChatMessage[], addGenerationPrompt: boolean) =>
+      this.#render(start, { ...rendering, addGenerationPrompt }).text;
+    const said = hasGenerationMarks(template)
+      ? spans
+      : spansByPrefix(messages, text, renderPart, template.name);
     const { ids, offsets } = this.encodeWithOffsets(text, { addSpecialTokens: false });
-    return { inputIds: ids, assistantMask: maskOf(offsets, spans) };
-  }
-
-  private spans(
-    template: ChatTemplate,
-    messages: readonly ChatMessage[],
-    options: ChatTemplateOptions,
-  ): MarkedText {
-    const tokens = this.specialTokens();
-    if (template.hasGeneration) {
-      return markedSpans((marks) => template.render(messages, options, tokens, marks));
-    }
-    return prefixSpans(messages, options.addGenerationPrompt ?? false, (part, addGenerationPrompt) => {
-      return template.render(part, { ...options, addGenerationPrompt }, tokens);
-    });
-  }
-
-  private specialTokens(): Record<string, string> {
-    return Object.fromEntries([...this.config.named].map(([role, token]) => [role, token.content]));
+    return { inputIds: ids, assistantMask: maskOf(offsets, said) };
   }
 
   /**
-   * Writes the files it was read from, byte for byte; each appears whole or not at all.
-   * @throws CraftError if the folder cannot be written to
+   * @param modelVocabSize - how many tokens the model knows
+   * @throws {@link CraftError} if the tokenizer has an id beyond that: it is not the model's.
+   */
+  checkFitsModel(modelVocabSize: number): void {
+    for (const [token, id] of this.#settings.ids) {
+      if (id < modelVocabSize) continue;
+      throw new CraftError({
+        subject: `${this.#name}`,
+        value: token,
+        reason: `the token has id ${id}, but the model knows ${modelVocabSize} tokens only: they do not match`,
+        remedy: "Use the tokenizer that belongs to the model, or a model with as many token embeddings",
+      });
+    }
+  }
+
+  /**
+   * Writes the tokenizer's files into a folder, byte for byte as they were read.
+   *
+   * @throws {@link CraftError} if a file cannot be written.
    */
   async save(folder: string): Promise<void> {
-    await writeTokenizerFiles(folder, this.files);
+    try {
+      await mkdir(folder, { recursive: true });
+      for (const [name, content] of this.#source.files ?? filesOf(this.#source)) {
+        const partial = join(folder, `.${name}.partial`);
+        await writeFile(partial, content);
+        await rename(partial, join(folder, name));
+      }
+    } catch (cause) {
+      const reason = `the tokenizer cannot be written there: ${cause instanceof Error ? cause.message : String(cause)}`;
+      throw new CraftError({ subject: folder, reason, remedy: "Choose a folder that can be written", cause });
+    }
+  }
+
+  /** How many special tokens come before a text. */
+  #leadingSpecials(): number {
+    const probe = "a";
+    const own = this.encode(probe, { addSpecialTokens: false });
+    const ids = this.encode(probe);
+    for (let at = 0; at <= ids.length - own.length; at++) {
+      if (own.every((id, index) => ids[at + index] === id)) return at;
+    }
+    return 0;
+  }
+
+  #piece(token: string, id: number): Piece {
+    const added = this.#added.get(token);
+    if (id === this.#unknownId && token === this.idToToken(id)) return { kind: "unknown", content: token };
+    if (added !== undefined) return { kind: "added", content: token, strips: [added.lstrip, added.rstrip] };
+    return { kind: "bytes", bytes: bytesOfToken(this.#spaced(token), this.#isByteLevel) };
+  }
+
+  #spaced(text: string): string {
+    return this.#marksSpaces ? text.replaceAll("▁", " ") : text;
+  }
+
+  /** Lays tokens along the text, normalised part by part without what the normaliser puts before a text. */
+  #align(text: string, pieces: readonly Piece[]): Offset[] {
+    const { normalizer } = this.#engine;
+    const normal = (part: string) => normalizer?.(part) ?? part;
+    const probe = normal("x");
+    const prefix = probe.endsWith("x") ? probe.slice(0, -1) : "";
+    const normalise = (part: string) => {
+      const result = normal(part);
+      const bare = result.startsWith(prefix) ? result.slice(prefix.length) : result;
+      return this.#spaced(bare);
+    };
+    return alignTokens(text, pieces, normalise, prefix !== "");
+  }
+
+  #render(messages: readonly ChatMessage[], options: RenderOptions): Rendered {
+    return renderChat(this.#template(options), messages, options, Object.fromEntries(this.#settings.named));
+  }
+
+  /** The template to use: as given, or the tokenizer's by its name, else the one for tools or the default. */
+  #template({ chatTemplate, tools }: RenderOptions): NamedTemplate {
+    const own = this.#settings.chatTemplates;
+    const title = chatTemplate ?? (tools !== undefined && own.has("tool_use") ? "tool_use" : "default");
+    const source = own.get(title);
+    if (source !== undefined) return { name: `${this.#name}, chat template "${title}"`, source };
+    if (chatTemplate !== undefined) return { name: "chatTemplate", source: chatTemplate };
+    const others = own.size === 0 ? "" : `, only ${[...own.keys()].join(", ")}`;
+    throw new CraftError({
+      subject: this.#name,
+      reason: `has no default chat template${others}`,
+      remedy: "Give one as chatTemplate",
+    });
   }
 }
 
-/** The files that a tokenizer made in memory would have. */
-function filesOf(source: TokenizerSource): Map<string, Uint8Array> {
-  const json = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value, undefined, 2)}\n`);
-  const files = new Map([["tokenizer.json", json(source.tokenizerJson)]]);
-  if (source.config !== undefined) files.set("tokenizer_config.json", json(source.config));
-  if (source.specialTokensMap !== undefined)
-    files.set("special_tokens_map.json", json(source.specialTokensMap));
-  if (source.addedTokens !== undefined) files.set("added_tokens.json", json(source.addedTokens));
-  for (const [name, template] of source.chatTemplates ?? []) {
-    const file = name === "default" ? "chat_template.jinja" : `additional_chat_templates/${name}.jinja`;
-    files.set(file, new TextEncoder().encode(template));
-  }
-  return files;
+function filesOf({
+  tokenizerJson,
+  config,
+  specialTokensMap,
+  chatTemplates,
+}: TokenizerSource): [string, string][] {
+  const contents = {
+    "tokenizer.json": tokenizerJson,
+    "tokenizer_config.json": config,
+    "special_tokens_map.json": specialTokensMap,
+  };
+  const files = Object.entries(contents)
+    .filter(([, content]) => content !== undefined)
+    .map(([name, content]): [string, string] => [name, `${JSON.stringify(content, undefined, 2)}\n`]);
+  const template = chatTemplates?.get("default");
+  return template === undefined ? files : [...files, ["chat_template.jinja", template]];
 }

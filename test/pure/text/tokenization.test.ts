@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Offset, Tokenizer } from "../../../src/text_next/index.js";
+import type { Offset, Tokenizer } from "../../../src/text/index.js";
 import { fixture, openTokenizer } from "./fixtures.js";
 
 interface Variant {

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { renderTemplate } from "../../../src/text_next/chat_template.js";
+import { renderTemplate } from "../../../src/text/chat_template.js";
 import { fixture } from "./fixtures.js";
 
 interface JinjaCase {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { AutoTokenizer, type ChatMessage, type ChatTemplateOptions } from "../../../src/text_next/index.js";
+import { AutoTokenizer, type ChatMessage, type ChatTemplateOptions } from "../../../src/text/index.js";
 import type { RowTokenizer } from "../../../src/data/row_tokenizer.js";
-import { maskOf } from "../../../src/text_next/assistant_mask.js";
+import { maskOf } from "../../../src/text/assistant_mask.js";
 import { fixture, fixturePath } from "./fixtures.js";
 
 const tokenizer = await AutoTokenizer.fromPretrained(fixturePath("byte_level"));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { CraftError } from "../../../src/errors.js";
-import { AutoTokenizer, type ChatMessage } from "../../../src/text_next/index.js";
+import { AutoTokenizer, type ChatMessage } from "../../../src/text/index.js";
 import { fixture, fixturePath } from "./fixtures.js";
 
 interface ChatCase {
