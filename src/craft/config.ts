@@ -72,7 +72,7 @@ export const craftFields = {
     .string()
     .min(1)
     .default("assistant_masks")
-    .describe("Column of the assistant's mask."),
+    .describe("Column of the assistant's mask, read as assistant_masks is."),
 };
 
 const craftSFTSchema = z.strictObject({ ...sftFields, ...craftFields });

@@ -4,8 +4,8 @@ import type { CausalLM } from "../models/index.js";
 import { HostTensor, slice, type Tensor } from "../tensor/index.js";
 import type { Feeds, LossTerm, Objective, TracedFeeds } from "../training/index.js";
 import { countTokens, labelFeeds, tokenFeeds, tokenTerm } from "../trainers/sft/objective.js";
-import type { InfoNCELoss, InfoNCEOutput } from "./losses/index.js";
-import { representationConsistency } from "./metrics/index.js";
+import { requireNegatives, type InfoNCELoss, type InfoNCEOutput } from "./losses/index.js";
+import { alignment, batchReciprocalRank, representationConsistency, uniformity } from "./metrics/index.js";
 
 /** Where anchors were so far, an exponential mean that the consistency metric compares with. */
 export class RepresentationReference {
@@ -21,6 +21,15 @@ export class RepresentationReference {
 
   update(values: readonly number[] | undefined): void {
     if (values !== undefined) this.#values = values;
+  }
+
+  /** For checkpoints: a run that goes on compares with the same mean. */
+  state(): Readonly<Record<string, readonly number[]>> {
+    return { representation_reference: this.#values };
+  }
+
+  restore({ representation_reference: values }: Readonly<Record<string, readonly number[]>>): void {
+    if (values?.length === this.#values.length) this.#values = values;
   }
 }
 
@@ -41,22 +50,50 @@ function contrastiveTerm(output: InfoNCEOutput, reference: Tensor): LossTerm {
   };
 }
 
-/** InfoNCE over pairs; weight is the number of pairs that have a negative. The model's head is not run. */
+/** What an evaluation reports of pairs beside their loss. */
+function evaluationTerm({
+  sum,
+  weight,
+  accuracy,
+  similarities,
+  isNegative,
+  anchor,
+  positive,
+}: InfoNCEOutput): LossTerm {
+  return {
+    sum,
+    weight,
+    metrics: {
+      "metrics/craft_contrastive_accuracy": accuracy.mul(weight),
+      "metrics/craft_mean_reciprocal_rank": batchReciprocalRank(similarities, isNegative).mul(weight),
+      "metrics/craft_alignment": alignment(anchor, positive).mul(weight),
+      "metrics/craft_uniformity": uniformity(anchor).mul(weight),
+    },
+  };
+}
+
+/**
+ * InfoNCE over pairs; weight is the number of pairs that have a negative. The model's head is not run.
+ *
+ * Without a reference it is for evaluation, and reports the mean reciprocal rank of positives, alignment and uniformity
+ * in the place of the consistency.
+ */
 export class ContrastiveObjective implements Objective<PairBatch> {
   readonly name = "contrastive";
   readonly #nce: InfoNCELoss;
-  readonly #reference: RepresentationReference;
+  readonly #reference: RepresentationReference | undefined;
 
-  constructor(nce: InfoNCELoss, reference: RepresentationReference) {
+  constructor(nce: InfoNCELoss, reference?: RepresentationReference) {
     this.#nce = nce;
     this.#reference = reference;
   }
 
   feeds({ anchor, positive, anchorHash, positiveHash }: PairBatch): Feeds {
+    requireNegatives({ anchorHash, positiveHash });
     const common = {
       anchorHash: int32(anchorHash),
       positiveHash: int32(positiveHash),
-      reference: this.#reference.feed(),
+      ...(this.#reference === undefined ? {} : { reference: this.#reference.feed() }),
     };
     if (anchor.shape[1] === positive.shape[1]) {
       // Both sides pass through the model as one batch.
@@ -88,11 +125,14 @@ export class ContrastiveObjective implements Objective<PairBatch> {
       positiveMask: feeds["positiveMask"]!,
       hashes: { anchorHash: feeds["anchorHash"]!, positiveHash: feeds["positiveHash"]! },
     });
-    return { contrastive: contrastiveTerm(output, feeds["reference"]!) };
+    const { reference } = feeds;
+    return {
+      contrastive: reference === undefined ? evaluationTerm(output) : contrastiveTerm(output, reference),
+    };
   }
 
   observe({ reference }: Readonly<Record<string, readonly number[]>>): void {
-    this.#reference.update(reference);
+    this.#reference?.update(reference);
   }
 
   tokens({ anchor, positive }: PairBatch): number {
@@ -119,6 +159,7 @@ export class SelfAlignObjective implements Objective<SelfAlignBatch> {
 
   feeds(batch: SelfAlignBatch): Feeds {
     const { promptMask, assistantMask, attentionMask, anchorHash, positiveHash, shape } = batch;
+    requireNegatives({ anchorHash, positiveHash });
     return {
       ...tokenFeeds(batch),
       ...labelFeeds(batch),

@@ -1,11 +1,13 @@
 /** @file Trainers with the contrastive objective beside their own. */
 import { CraftError } from "../errors.js";
 import { DataLoader } from "../data/loader.js";
-import { describeNotes, type Prepared } from "../data/prepared.js";
 import { Dataset } from "../data/dataset.js";
+import type { Prepared } from "../data/prepared.js";
+import type { SftRowOptions } from "../data/sft_rows.js";
 import type { PreparedRow } from "../data/tokenised_rows.js";
 import type { CausalLM } from "../models/index.js";
 import { SFTObjective } from "../trainers/sft/objective.js";
+import { requireVocabulary } from "../trainers/sft/rows.js";
 import { SFTTrainer, type Rows, type SFTTrainerOptions } from "../trainers/sft/trainer.js";
 import type { Evaluation, TrainingParts } from "../trainers/trainer.js";
 import { evaluateObjective, FixedMixture, type LogEntry, type RunningTotals } from "../training/index.js";
@@ -13,14 +15,19 @@ import { CRAFTSFTConfig, type CRAFTSFTArguments } from "./config.js";
 import {
   CRAFTCollator,
   CRAFTMixedDataLoader,
+  checkCraftBundle,
   makeCraftDatasets,
   preparePairs,
   type CraftDatasetBundle,
+  type CraftStrategy,
   type PreparedPair,
   type PreparedPairs,
 } from "./data/index.js";
-import { InfoNCELoss } from "./losses/index.js";
+import { InfoNCELoss, requireNegatives, temperatureRange } from "./losses/index.js";
 import { ContrastiveObjective, RepresentationReference, SelfAlignObjective } from "./objectives.js";
+
+/** The column in which prepared rows have the assistant's mask. */
+const assistantMasks = "assistant_masks";
 
 export interface CRAFTSFTTrainerOptions extends Omit<SFTTrainerOptions, "args" | "dataCollator"> {
   readonly args?: CRAFTSFTConfig;
@@ -43,6 +50,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
   readonly #craft: CRAFTSFTTrainerOptions;
   readonly #bundle: CraftDatasetBundle<object, object>;
   #nce: InfoNCELoss | undefined;
+  #limited = false;
 
   constructor(options: CRAFTSFTTrainerOptions) {
     const args = options.args ?? new CRAFTSFTConfig();
@@ -68,11 +76,12 @@ export class CRAFTSFTTrainer extends SFTTrainer {
         ? await this.#preparePairs(this.#bundle.contrastive, "contrastive_dataset")
         : undefined;
     const collator = this.#collator();
-    const loader = new CRAFTMixedDataLoader<PreparedRow, PreparedPair>({
-      bundle:
-        pairs === undefined
-          ? { strategy: "self_align", sft: rows.dataset }
-          : { strategy: "paired_dataset", sft: rows.dataset, contrastive: pairs.dataset },
+    const bundle: CraftDatasetBundle<PreparedRow, PreparedPair> =
+      pairs === undefined
+        ? { strategy: "self_align", sft: rows.dataset }
+        : { strategy: "paired_dataset", sft: rows.dataset, contrastive: pairs.dataset };
+    const loader = new CRAFTMixedDataLoader({
+      bundle,
       collator,
       collateSft: collator.collateSft,
       batchSize: args.perDeviceTrainBatchSize,
@@ -86,9 +95,12 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       seed: args.seed,
       ...(args.dataloaderDropLast ? { dropLast: true } : {}),
       ...(args.groupByLength ? { lengths: rows.lengths } : {}),
+      ...(args.groupByLength && pairs !== undefined ? { contrastiveLengths: pairs.lengths } : {}),
       ...(pairs === undefined ? {} : { contrastiveGroups: pairs.groups }),
       onNotice: (notice) => this.notice(notice),
     });
+    requireSomethingToLearn(args.craftAlpha, loader.beta, bundle.strategy);
+    if (loader.beta < 1) await checkCraftBundle(bundle, collator.check);
     const nce = this.#lossFor(model);
     const size = args.craftProjectionDim ?? model.shape.hiddenSize;
     const reference = new RepresentationReference(size);
@@ -104,10 +116,34 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       evaluations: await this.evaluations(),
       modules: { craft_loss: nce },
       describe: (totals, norms) => this.#describe(totals, norms),
-      afterStep: () => {
-        if (nce.limitTemperature()) this.notice("the learnt temperature was brought back into its range");
-      },
+      afterStep: () => this.#limitTemperature(nce),
+      carried: reference,
     };
+  }
+
+  /** Said once, since a temperature that is pushed out of its range is likely to be so at every step. */
+  #limitTemperature(nce: InfoNCELoss): void {
+    if (!nce.limitTemperature() || this.#limited) return;
+    this.#limited = true;
+    const { min, max } = temperatureRange;
+    this.notice(`the learnt temperature left [${min}, ${max}] and is kept inside from here on`);
+  }
+
+  /** The assistant's mask may be in a column of another name; it is then read as `assistant_masks` is. */
+  protected override async prepareRows(rows: Rows, name: string): Promise<Prepared<PreparedRow>> {
+    const { craftAssistantMaskKey: key } = this.args;
+    if (key === assistantMasks) return super.prepareRows(rows, name);
+    const raw = rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
+    const renamed = raw.map((row) =>
+      Object.hasOwn(row, key) ? { ...row, [assistantMasks]: Reflect.get(row, key) as unknown } : row,
+    );
+    return super.prepareRows(renamed, name);
+  }
+
+  protected override rowOptions(): SftRowOptions {
+    const provided = this.args.craftAssistantMaskStrategy === "provided";
+    const masked = provided && this.#bundle.strategy === "self_align";
+    return { ...super.rowOptions(), ...(masked ? { returnAssistantMasks: true } : {}) };
   }
 
   #lossFor(model: CausalLM): InfoNCELoss {
@@ -129,11 +165,10 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     if (this.#craft.dataCollator !== undefined) return this.#craft.dataCollator;
     const { args } = this;
     return new CRAFTCollator({
-      padTokenId: this.options.tokenizer?.padTokenId ?? this.options.tokenizer?.eosTokenId ?? 0,
+      padTokenId: this.padTokenId(),
       maxLength: args.maxLength,
       ...(args.padToMultipleOf === undefined ? {} : { padToMultipleOf: args.padToMultipleOf }),
       assistantMaskStrategy: args.craftAssistantMaskStrategy,
-      assistantMaskKey: args.craftAssistantMaskKey,
       selfAlignViews: args.craftSelfAlignViews,
     });
   }
@@ -146,7 +181,14 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       onBadRow: this.args.onBadRow,
       ...(columns === undefined ? {} : { columns }),
     });
-    for (const note of describeNotes(prepared.report.notes)) this.notice(`${name}: ${note}`);
+    const { dataset } = prepared;
+    const { shape } = this.model;
+    for (let i = 0; i < dataset.length; i++) {
+      const pair = await dataset.row(i);
+      requireVocabulary(pair.input_ids, "of the anchor", dataset.where(i), shape);
+      requireVocabulary(pair.input_ids_tgt, "of the positive", dataset.where(i), shape);
+    }
+    this.reportRows(prepared, name);
     return prepared;
   }
 
@@ -154,25 +196,24 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     const { contrastiveEvalDataset } = this.#craft;
     const own = await super.evaluations();
     if (contrastiveEvalDataset === undefined) return own;
-    const pairs: Prepared<PreparedPair> = await this.#preparePairs(
-      contrastiveEvalDataset,
-      "contrastive_eval_dataset",
-    );
+    const pairs = await this.#preparePairs(contrastiveEvalDataset, "contrastive_eval_dataset");
+    const size = this.args.craftContrastiveBatchSize ?? this.args.perDeviceEvalBatchSize;
+    const dropLast = pairs.dataset.length % size === 1;
+    if (dropLast)
+      this.notice(
+        "contrastive_eval_dataset: the last pair is left out, since a batch of one has no negative",
+      );
     const loader = new DataLoader({
       dataset: pairs.dataset,
-      batchSize: this.args.craftContrastiveBatchSize ?? this.args.perDeviceEvalBatchSize,
+      batchSize: size,
       collate: this.#collator().collatePairs,
       shuffle: false,
-      dropLast: true,
+      dropLast,
     });
-    const contrastive: Evaluation = (model) => {
-      const nce = this.#lossFor(model);
-      const objective = new ContrastiveObjective(
-        nce,
-        new RepresentationReference(this.args.craftProjectionDim ?? model.shape.hiddenSize),
-      );
-      return evaluateObjective(model, objective, loader, "sft");
-    };
+    // A batch without negatives comes up now, and not in the middle of the training.
+    for await (const batch of loader) requireNegatives(batch, "batch of contrastive_eval_dataset");
+    const contrastive: Evaluation = (model) =>
+      evaluateObjective(model, new ContrastiveObjective(this.#lossFor(model)), loader, "sft");
     return [...own, contrastive];
   }
 
@@ -187,6 +228,18 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       ...Object.fromEntries(Object.entries(norms).map(([task, norm]) => [`grad_norm/${task}`, norm])),
     };
   }
+}
+
+/** @throws CraftError for an alpha that leaves out the only loss that beta lets run. */
+function requireSomethingToLearn(alpha: number, beta: number, strategy: CraftStrategy): void {
+  const only = beta === 1 ? "SFT" : beta === 0 && strategy === "paired_dataset" ? "contrastive" : undefined;
+  if (only === undefined || alpha !== (only === "SFT" ? 0 : 1)) return;
+  throw new CraftError({
+    subject: "craft_alpha",
+    value: alpha,
+    reason: `leaves out the ${only} loss, and with craft_beta = ${beta} there is no other: nothing would be learnt`,
+    remedy: "Change craft_alpha or craft_beta",
+  });
 }
 
 function bundleOf(

@@ -9,13 +9,12 @@ export interface AdamWOptions {
   readonly betas?: readonly [number, number];
   /** Added to the root of the mean square. Default 1e-8. */
   readonly eps?: number;
-  /** Share of a weight that is taken away at each step, times the learning rate. Default 0. */
-  readonly weightDecay?: number;
 }
 
 /** Parameters that share a weight decay. */
 export interface ParameterGroup {
   readonly parameters: readonly Parameter[];
+  /** Share of a weight that is taken away at each step, times the learning rate. */
   readonly weightDecay: number;
 }
 
@@ -93,7 +92,7 @@ export class AdamW {
     for (const gradient of gradients) gradient.dispose();
   }
 
-  /** The running means, in the order of {@link parameters}. They stay the optimiser's. */
+  /** The running means, in the order of {@link parameters}. They stay the optimiser's and may be overwritten. */
   state(): { readonly steps: number; readonly means: DeviceTensor[]; readonly squares: DeviceTensor[] } {
     return {
       steps: this.#steps,
@@ -102,16 +101,9 @@ export class AdamW {
     };
   }
 
-  /** Takes over a saved state. */
-  restore(state: {
-    readonly steps: number;
-    readonly means: readonly DeviceTensor[];
-    readonly squares: readonly DeviceTensor[];
-  }): void {
-    const own = this.state();
-    own.means.forEach((mean, i) => mean.copyFrom(state.means[i]!));
-    own.squares.forEach((square, i) => square.copyFrom(state.squares[i]!));
-    this.#steps = state.steps;
+  /** Goes on from a saved place, once {@link state}'s tensors have their saved values. */
+  restore(steps: number): void {
+    this.#steps = steps;
   }
 
   dispose(): void {
@@ -143,14 +135,20 @@ function requireDistinct(parameters: readonly Parameter[]): void {
 
 const undecayed = /(^|\.)bias$|layernorm|rmsnorm|(^|\.)norm(\.|$)|_norm(\.|$)/i;
 
-/** Splits named parameters into those with weight decay and those without: biases and norms, as transformers does. */
+/**
+ * Splits named parameters into those with weight decay and those without: biases and norms, as transformers does, and
+ * single numbers, such as a learnt temperature.
+ */
 export function decayGroups(
   named: Iterable<readonly [string, Parameter]>,
   weightDecay: number,
 ): ParameterGroup[] {
-  const all = [...named];
-  const plain = all.filter(([name]) => undecayed.test(name)).map(([, p]) => p);
-  const decayed = all.filter(([name]) => !undecayed.test(name)).map(([, p]) => p);
+  const decayed: Parameter[] = [];
+  const plain: Parameter[] = [];
+  for (const [name, parameter] of named) {
+    const exempt = undecayed.test(name) || parameter.shape.length === 0;
+    (exempt ? plain : decayed).push(parameter);
+  }
   return [
     { parameters: decayed, weightDecay },
     { parameters: plain, weightDecay: 0 },

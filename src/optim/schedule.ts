@@ -9,23 +9,32 @@ export type Schedule = (step: number) => number;
 
 /**
  * During warm-up the factor grows from 0 as step / warmupSteps. Then, with p the share of the remaining steps that are
- * done: linear 1 - p; cosine (1 + cos(pi p)) / 2; constant 1.
+ * done: linear 1 - p; cosine (1 + cos(pi p)) / 2; constant_with_warmup 1. The schedule constant is 1 throughout.
  *
  * @param totalSteps of the whole run
  * @param warmupSteps whole steps from 1 on, or a share of the run below 1
+ * @throws CraftError for a warm-up that is negative, or that the schedule does not have.
  */
 export function schedule(type: SchedulerType, totalSteps: number, warmupSteps = 0): Schedule {
   if (!(warmupSteps >= 0)) {
     throw new CraftError({ subject: "warmup_steps", value: warmupSteps, reason: "must not be negative" });
   }
-  if (type === "constant") return () => 1;
+  if (type === "constant") {
+    if (warmupSteps === 0) return () => 1;
+    throw new CraftError({
+      subject: "warmup_steps",
+      value: warmupSteps,
+      reason: "the schedule constant has no warm-up",
+      remedy: "Use lr_scheduler_type constant_with_warmup",
+    });
+  }
   const warmup = warmupSteps < 1 ? Math.ceil(warmupSteps * totalSteps) : Math.floor(warmupSteps);
-  const progress = (step: number): number => (step - warmup) / Math.max(1, totalSteps - warmup);
+  const rest = Math.max(1, totalSteps - warmup);
   const after: Record<Exclude<SchedulerType, "constant">, Schedule> = {
-    linear: (step) => Math.max(0, 1 - progress(step)),
-    cosine: (step) => Math.max(0, (1 + Math.cos(Math.PI * progress(step))) / 2),
+    linear: (step) => Math.max(0, (totalSteps - step) / rest),
+    cosine: (step) => Math.max(0, (1 + Math.cos((Math.PI * (step - warmup)) / rest)) / 2),
     constant_with_warmup: () => 1,
   };
-  const rest = after[type];
-  return (step) => (step < warmup ? step / Math.max(1, warmup) : rest(step));
+  const decay = after[type];
+  return (step) => (step < warmup ? step / Math.max(1, warmup) : decay(step));
 }

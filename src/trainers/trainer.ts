@@ -1,13 +1,14 @@
 /** @file What all trainers share: the model and its adapter, the loop, evaluation, saving and resuming. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { CraftError } from "../errors.js";
+import { refuseUnknown } from "../data/options.js";
 import type { WindowLoader } from "../data/windows.js";
 import { AutoModelForCausalLM, CausalLM, savePretrained } from "../models/index.js";
 import type { Module } from "../nn/module.js";
 import type { AdamW } from "../optim/index.js";
-import { newAdapterConfig, writeAdapter } from "../peft/adapter_files.js";
-import { LoraModel, type LoraConfig } from "../peft/lora.js";
+import { newAdapterConfig, readAdapterConfig, writeAdapter } from "../peft/adapter_files.js";
+import { defaultLoraConfig, LoraModel, type LoraConfig } from "../peft/lora.js";
 import type { Parameter } from "../tensor/index.js";
 import type { Tokenizer } from "../text/index.js";
 import type { DType } from "../torch/dtype.js";
@@ -15,14 +16,18 @@ import { loadTorch } from "../torch/torch.js";
 import type { TrainingArguments } from "../training/arguments.js";
 import {
   pruneCheckpoints,
+  readMoments,
   readParameters,
   readTrainerState,
+  requireSameOrder,
   resolveCheckpoint,
   writeFolderAtomically,
   writeParameters,
   writeTrainerState,
+  type TrainerState,
 } from "../training/checkpoint.js";
 import {
+  clearOutputDir,
   ConsoleProgress,
   JsonlLog,
   prepareOutputDir,
@@ -51,6 +56,11 @@ export interface TrainingParts {
   readonly modules?: Readonly<Record<string, Module>>;
   readonly describe?: (totals: RunningTotals, taskNorms: Readonly<Record<string, number>>) => LogEntry;
   readonly afterStep?: () => void;
+  /** Numbers beside the parameters that a resumed run must go on with. */
+  readonly carried?: {
+    state(): Readonly<Record<string, readonly number[]>>;
+    restore(state: Readonly<Record<string, readonly number[]>>): void;
+  };
 }
 
 export interface TrainerOptions {
@@ -64,6 +74,7 @@ export interface TrainerOptions {
 }
 
 const extraFile = "craft.safetensors";
+const adapterFile = "adapter_model.safetensors";
 
 /** A training run from its options to its output folder. */
 export abstract class Trainer {
@@ -83,6 +94,7 @@ export abstract class Trainer {
         remedy: "Give one of both.",
       });
     }
+    refuseUnknown("peftConfig", options.peftConfig ?? {}, Object.keys(defaultLoraConfig));
   }
 
   /** Reads and prepares the data. Called once, when training or evaluation begins. */
@@ -102,8 +114,8 @@ export abstract class Trainer {
   }
 
   /** Listeners of a run, the built-in ones first. */
-  protected async listeners(append: boolean): Promise<TrainingListener[]> {
-    const own: TrainingListener[] = [new JsonlLog(this.args.outputDir, append)];
+  protected async listeners(): Promise<TrainingListener[]> {
+    const own: TrainingListener[] = [new JsonlLog(this.args.outputDir)];
     if (!this.args.disableTqdm) own.push(await ConsoleProgress.create());
     return [...own, ...(this.options.listeners ?? [])];
   }
@@ -116,21 +128,27 @@ export abstract class Trainer {
    */
   async train(): Promise<TrainOutput> {
     const { args } = this;
-    const resume = args.resumeFromCheckpoint;
-    prepareOutputDir(args.outputDir, { overwrite: args.overwriteOutputDir, resume: resume !== false });
-    const checkpoint = resolveCheckpoint(resume, args.outputDir);
+    const resume = args.resumeFromCheckpoint !== false;
+    prepareOutputDir(args.outputDir, { overwrite: args.overwriteOutputDir, resume });
+    const checkpoint = resolveCheckpoint(args.resumeFromCheckpoint, args.outputDir);
     await this.#load();
     const parts = await this.prepare(this.model);
-    const named = this.#named(parts);
-    const listeners = await this.listeners(checkpoint !== undefined);
+    if (args.evalStrategy !== "no" && parts.evaluations.length === 0) {
+      throw new CraftError({
+        subject: "eval_strategy",
+        value: args.evalStrategy,
+        reason: "there is no eval_dataset to evaluate on",
+        remedy: "Give one, or leave the option out.",
+      });
+    }
     const loop = new TrainingLoop({
       model: this.model,
-      named,
+      named: this.#named(parts),
       objectives: parts.objectives,
       loader: parts.loader,
       mixture: parts.mixture,
       args,
-      listeners,
+      listeners: await this.listeners(),
       evaluate: parts.evaluations.length === 0 ? undefined : () => this.#evaluate(parts),
       save: (kind, state, optimizer) => this.#save(kind, parts, state, optimizer),
       ...(parts.describe === undefined ? {} : { describe: parts.describe }),
@@ -138,6 +156,8 @@ export abstract class Trainer {
     });
     try {
       if (checkpoint !== undefined) loop.restore(this.#restore(checkpoint, parts, loop.optimizer));
+      // Only now, when the run is about to begin, so that a mistake in data or options costs no earlier result.
+      clearOutputDir(args.outputDir, { resume });
       return await loop.run();
     } finally {
       loop.dispose();
@@ -147,7 +167,10 @@ export abstract class Trainer {
   /** Scores the model on the evaluation data. */
   async evaluate(): Promise<LogEntry> {
     await this.#load();
-    return this.#evaluate(await this.prepare(this.model));
+    const parts = await this.prepare(this.model);
+    if (parts.evaluations.length === 0)
+      throw new CraftError({ subject: "eval_dataset", reason: "is not given", remedy: "Give one." });
+    return this.#evaluate(parts);
   }
 
   async #load(): Promise<void> {
@@ -171,7 +194,17 @@ export abstract class Trainer {
   async #evaluate(parts: TrainingParts): Promise<LogEntry> {
     const entries: LogEntry[] = [];
     for (const evaluation of parts.evaluations) entries.push(await evaluation(this.model));
-    return Object.assign({}, ...entries) as LogEntry;
+    const runtime = entries.reduce((sum, { eval_runtime: seconds }) => sum + (seconds ?? 0), 0);
+    return { ...(Object.assign({}, ...entries) as LogEntry), eval_runtime: runtime };
+  }
+
+  /** What decides in which order a run sees its data. */
+  #dataOrder({ loader }: TrainingParts): TrainerState["dataOrder"] {
+    return {
+      seed: this.args.seed,
+      steps_per_epoch: loader.stepsPerEpoch ?? null,
+      micro_batches_per_epoch: loader.length ?? null,
+    };
   }
 
   /** Writes the adapter or the model, with the tokenizer, so that the folder can be loaded by itself. */
@@ -216,28 +249,52 @@ export abstract class Trainer {
     const path = join(outputDir, `checkpoint-${state.step}`);
     await writeFolderAtomically(path, async (folder) => {
       await fill(folder);
-      writeTrainerState(folder, state, optimizer);
+      const saved = {
+        loop: state,
+        dataOrder: this.#dataOrder(parts),
+        carried: parts.carried?.state() ?? {},
+      };
+      writeTrainerState(folder, saved, optimizer, this.#named(parts));
     });
-    pruneCheckpoints(outputDir, saveTotalLimit);
+    pruneCheckpoints(outputDir, saveTotalLimit, path);
     return path;
   }
 
   #restore(checkpoint: string, parts: TrainingParts, optimizer: AdamW): LoopState {
-    const lora = this.#lora;
-    const weights = join(checkpoint, lora === undefined ? "model.safetensors" : "adapter_model.safetensors");
-    if (!existsSync(weights)) {
-      throw new CraftError({
-        subject: "resume_from_checkpoint",
-        value: checkpoint,
-        reason: `has no ${weights.split("/").at(-1)!}, so it was made with other settings`,
-      });
-    }
-    readParameters(weights, lora === undefined ? this.model.namedParameters() : lora.namedParameters());
+    const state = readTrainerState(checkpoint);
+    requireSameOrder(checkpoint, state.dataOrder, this.#dataOrder(parts));
     const extra = extraParameters(parts);
-    if (extra.length > 0) readParameters(join(checkpoint, extraFile), extra);
-    return readTrainerState(checkpoint, optimizer);
+    const extraPath = join(checkpoint, extraFile);
+    if (existsSync(extraPath) !== extra.length > 0) {
+      throw otherSettings(checkpoint, `it has ${extra.length > 0 ? "no" : "a"} ${extraFile}`);
+    }
+    const lora = this.#lora;
+    const isAdapter = existsSync(join(checkpoint, adapterFile));
+    if (isAdapter !== (lora !== undefined))
+      throw otherSettings(checkpoint, isAdapter ? "it is of an adapter" : "it is of a whole model");
+    if (lora === undefined) readParameters(checkpoint, [...this.model.namedParameters()], "all");
+    else {
+      const { r, loraAlpha } = readAdapterConfig(checkpoint);
+      const { r: ownR, loraAlpha: ownAlpha } = lora.config;
+      if (r !== ownR) throw otherSettings(checkpoint, `its lora_r is ${r}, that of this run ${ownR}`);
+      if (loraAlpha !== ownAlpha)
+        throw otherSettings(checkpoint, `its lora_alpha is ${loraAlpha}, that of this run ${ownAlpha}`);
+      readParameters(join(checkpoint, adapterFile), [...lora.namedParameters()], "all");
+    }
+    if (extra.length > 0) readParameters(extraPath, extra, "all");
+    readMoments(checkpoint, optimizer, state.optimizerSteps, this.#named(parts));
+    parts.carried?.restore(state.carried);
+    return state.loop;
   }
 }
+
+const otherSettings = (checkpoint: string, difference: string): CraftError =>
+  new CraftError({
+    subject: "resume_from_checkpoint",
+    value: checkpoint,
+    reason: `was made with other settings: ${difference}`,
+    remedy: `Resume with the settings of the run that wrote ${basename(checkpoint)}, or start anew`,
+  });
 
 function extraParameters(parts: TrainingParts): (readonly [string, Parameter])[] {
   return Object.entries(parts.modules ?? {}).flatMap(([name, module]) =>

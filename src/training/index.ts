@@ -12,4 +12,4 @@ export { toMasterWeights } from "./master_weights.js";
 export { RunningTotals } from "./metrics.js";
 export { FixedMixture, type Mixture } from "./mixture.js";
 export type { Feeds, LossTerm, Objective, TaggedBatch, TracedFeeds } from "./objective.js";
-export { listCheckpoints, prepareOutputDir } from "./output_dir.js";
+export { clearOutputDir, listCheckpoints, prepareOutputDir } from "./output_dir.js";

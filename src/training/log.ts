@@ -1,6 +1,7 @@
 /** @file Where a run reports: log.jsonl, and the console. */
-import { appendFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { writeFileAtomically } from "../models/atomic_file.js";
 
 /** One entry: numbers by name. Undefined ones are left out. */
 export type LogEntry = Readonly<Record<string, number | undefined>>;
@@ -16,13 +17,20 @@ export interface TrainingListener {
   onTrainEnd?(): void;
 }
 
-/** Appends entries to `log.jsonl`, one JSON object a line, each on the disk when the call returns. */
+/**
+ * Appends entries to `log.jsonl`, one JSON object a line. A run that goes on from a checkpoint keeps the entries up to
+ * that step; those of the steps that it does again, and a line that was cut off, are taken out.
+ */
 export class JsonlLog implements TrainingListener {
   readonly path: string;
 
-  constructor(outputDir: string, append: boolean) {
+  constructor(outputDir: string) {
     this.path = join(outputDir, "log.jsonl");
-    if (!append) writeFileSync(this.path, "");
+  }
+
+  onTrainBegin({ startStep }: { readonly startStep: number }): void {
+    const kept = startStep > 0 && existsSync(this.path) ? entriesUpTo(this.path, startStep) : [];
+    writeFileAtomically(this.path, kept.map((entry) => `${entry}\n`).join(""));
   }
 
   onLog(entry: LogEntry): void {
@@ -32,6 +40,19 @@ export class JsonlLog implements TrainingListener {
   onEvaluate(metrics: LogEntry): void {
     this.onLog(metrics);
   }
+}
+
+function entriesUpTo(path: string, step: number): string[] {
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .filter((text) => {
+      try {
+        const entry = JSON.parse(text) as Readonly<Record<string, unknown>>;
+        return typeof entry["step"] === "number" && entry["step"] <= step;
+      } catch {
+        return false;
+      }
+    });
 }
 
 const short = (value: number): string =>

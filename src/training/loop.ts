@@ -1,8 +1,9 @@
 /** @file The one training loop. Trainers are objectives and data on top of it. */
 import { CraftError } from "../errors.js";
+import type { LoaderState } from "../data/loader.js";
 import type { WindowLoader } from "../data/windows.js";
 import type { CausalLM } from "../models/causal_lm.js";
-import { AdamW, decayGroups, schedule } from "../optim/index.js";
+import { AdamW, clipDivisor, decayGroups, schedule } from "../optim/index.js";
 import type { Parameter } from "../tensor/index.js";
 import type { TrainingArguments } from "./arguments.js";
 import type { LogEntry, TrainingListener } from "./log.js";
@@ -10,12 +11,23 @@ import { RunningTotals } from "./metrics.js";
 import { MicroBatchRunner } from "./micro_batch.js";
 import type { Mixture } from "./mixture.js";
 import type { Objective, TaggedBatch } from "./objective.js";
-import { Window } from "./window.js";
+import { Window, type TaskTotal } from "./window.js";
+
+/** What has gathered since the last log entry. */
+export interface SinceLog {
+  /** Sum over steps of the mixed loss. */
+  readonly loss: number;
+  readonly steps: number;
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly tasks: Readonly<Record<string, TaskTotal>>;
+}
 
 /** Where a run stands between two steps. Plain JSON. */
 export interface LoopState {
   readonly step: number;
-  readonly loader: { readonly epoch: number; readonly position: number };
+  readonly loader: LoaderState;
+  readonly sinceLog: SinceLog;
 }
 
 export interface LoopOptions {
@@ -68,6 +80,8 @@ export class TrainingLoop {
       });
     }
     this.totalSteps = countSteps(args, loader.stepsPerEpoch);
+    const factor = schedule(args.lrSchedulerType, this.totalSteps, args.warmupSteps);
+    this.#learningRate = (step) => args.learningRate * factor(step);
     const groups = decayGroups(named, args.weightDecay);
     this.optimizer = new AdamW(groups, { betas: [args.adamBeta1, args.adamBeta2], eps: args.adamEpsilon });
     // Gradients come in the optimiser's order.
@@ -82,18 +96,25 @@ export class TrainingLoop {
         }),
       ]),
     );
-    const factor = schedule(args.lrSchedulerType, this.totalSteps, args.warmupSteps);
-    this.#learningRate = (step) => args.learningRate * factor(step);
   }
 
   get state(): LoopState {
-    return { step: this.#step, loader: this.#options.loader.state() };
+    const { loss, steps, tokens, at } = this.#since;
+    const seconds = (performance.now() - at) / 1000;
+    return {
+      step: this.#step,
+      loader: this.#options.loader.state(),
+      sinceLog: { loss, steps, tokens, seconds, tasks: this.#logged.state() },
+    };
   }
 
   /** Goes on from a saved state; the weights and the optimiser's moments are restored by the caller. */
   restore(state: LoopState): void {
     this.#step = state.step;
     this.#options.loader.restore(state.loader);
+    const { loss, steps, tokens, seconds, tasks } = state.sinceLog;
+    this.#since = { loss, steps, tokens, at: -1000 * seconds };
+    this.#logged.add(new Map(Object.entries(tasks)));
   }
 
   async run(): Promise<TrainOutput> {
@@ -101,7 +122,7 @@ export class TrainingLoop {
     const began = performance.now();
     const startStep = this.#step;
     for (const listener of listeners) listener.onTrainBegin?.({ totalSteps: this.totalSteps, startStep });
-    this.#since.at = performance.now();
+    this.#since.at += performance.now();
     const total = { loss: 0, tokens: 0 };
     try {
       while (this.#step < this.totalSteps) {
@@ -144,8 +165,12 @@ export class TrainingLoop {
         const typed = batch as never;
         tokens += runner.objective.tokens(typed);
         const results = await runner.train(typed, [args.seed | 0, (this.#step * 4096 + i) | 0]);
-        for (const [task, { sum }] of Object.entries(results)) this.#requireFinite(sum, task);
+        // The window owns the gradients from here on, and frees them should anything below throw.
         await window.add(results);
+        for (const [task, { sum, weight }] of Object.entries(results)) {
+          if (!Number.isFinite(sum)) throw this.#diverged(`${task} loss`, sum);
+          if (weight === 0) throw nothingToLearn(task);
+        }
       }
       const loss = window.loss(mixture);
       const { gradients, divisor, norm, taskNorms } = await window.mix(mixture);
@@ -153,9 +178,8 @@ export class TrainingLoop {
         for (const gradient of gradients) gradient.dispose();
         throw this.#diverged("gradient norm", norm);
       }
-      const clip = args.maxGradNorm > 0 ? Math.max(1, norm / args.maxGradNorm) : 1;
       const learningRate = this.#learningRate(this.#step);
-      this.optimizer.step(gradients, learningRate, divisor * clip);
+      this.optimizer.step(gradients, learningRate, divisor * clipDivisor(norm, args.maxGradNorm));
       afterStep?.();
       this.#step++;
       this.#logged.add(window.totals);
@@ -173,10 +197,6 @@ export class TrainingLoop {
     if (runner === undefined)
       throw new CraftError({ subject: "batch", value: name, reason: "is for no objective of this trainer" });
     return runner;
-  }
-
-  #requireFinite(sum: number, task: string): void {
-    if (!Number.isFinite(sum)) throw this.#diverged(`${task} loss`, sum);
   }
 
   #diverged(what: string, value: number): CraftError {
@@ -243,6 +263,13 @@ export class TrainingLoop {
     this.optimizer.dispose();
   }
 }
+
+const nothingToLearn = (task: string): CraftError =>
+  new CraftError({
+    subject: `${task} micro-batch`,
+    reason: "has a weight of 0: nothing in it counts, so there is nothing to learn from",
+    remedy: "Look at what the data collator gives as labels.",
+  });
 
 function countSteps(args: TrainingArguments, stepsPerEpoch: number | undefined): number {
   if (args.maxSteps > 0) return args.maxSteps;

@@ -22,10 +22,6 @@ export class RunningTotals {
     return own === undefined || own.weight === 0 ? undefined : own.sum / own.weight;
   }
 
-  get weights(): Readonly<Record<string, number>> {
-    return Object.fromEntries([...this.#tasks].map(([task, { weight }]) => [task, weight]));
-  }
-
   get tasks(): string[] {
     return [...this.#tasks.keys()];
   }
@@ -38,6 +34,13 @@ export class RunningTotals {
       for (const [name, value] of Object.entries(metrics)) result[name] = value / weight;
     }
     return result;
+  }
+
+  /** What was added, as plain JSON; `add(new Map(Object.entries(saved)))` takes it up again. */
+  state(): Readonly<Record<string, TaskTotal>> {
+    return Object.fromEntries(
+      [...this.#tasks].map(([task, own]) => [task, { ...own, metrics: { ...own.metrics } }]),
+    );
   }
 
   clear(): void {

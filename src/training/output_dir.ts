@@ -1,3 +1,4 @@
+/** @file The folder of a run: what may be there before it starts, and what is cleared. */
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { CraftError } from "../errors.js";
@@ -14,9 +15,10 @@ export function listCheckpoints(outputDir: string): { readonly step: number; rea
 }
 
 /**
- * Makes the output folder ready before anything is loaded or computed.
+ * Creates the output folder and checks it, before anything is loaded or computed. Nothing in it is touched.
  *
- * @throws CraftError if it cannot be written to, or holds something and neither resuming nor overwriting was asked for.
+ * @throws CraftError if it cannot be written to; if it holds something and neither resuming nor overwriting was asked
+ * for; if overwriting would clear what no run has written.
  */
 export function prepareOutputDir(
   outputDir: string,
@@ -47,11 +49,34 @@ export function prepareOutputDir(
     });
   }
   requireRunFolder(outputDir, content);
-  for (const name of content) rmSync(join(outputDir, name), { recursive: true, force: true });
 }
 
-const runFiles =
-  /^(checkpoint-\d+|\.checkpoint-.*|log\.jsonl|trainer_state\.json|adapter_.*|model.*\.safetensors.*|.*config\.json|craft\.safetensors|tokenizer.*|special_tokens_map\.json|chat_template\.jinja|report\.html)$/;
+/**
+ * Takes out of a prepared folder what must not be there when a run begins: everything, or, where a run goes on, only
+ * what an earlier one left half-written when it was killed.
+ */
+export function clearOutputDir(outputDir: string, options: { readonly resume: boolean }): void {
+  const content = readdirSync(outputDir);
+  if (!options.resume) requireRunFolder(outputDir, content);
+  for (const name of content) {
+    if (options.resume && !leftover.test(name)) continue;
+    rmSync(join(outputDir, name), { recursive: true, force: true });
+  }
+}
+
+/** Folders and files under the names that they have while they are written. */
+const leftover = /^\.(checkpoint-\d+\.\d+(\.replaced)?|.+\.[0-9a-f]{12}\.tmp)$/;
+
+const runFiles = new RegExp(
+  [
+    checkpointPattern.source,
+    leftover.source,
+    "^(log\\.jsonl|report\\.html|craft\\.safetensors|trainer_state\\.json)$",
+    "^(config|generation_config|adapter_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\\.json$",
+    "^(adapter_model|model|model-\\d{5}-of-\\d{5})\\.safetensors$",
+    "^(model\\.safetensors\\.index\\.json|tokenizer\\.model|merges\\.txt|chat_template\\.jinja|additional_chat_templates)$",
+  ].join("|"),
+);
 
 /** Overwriting clears what a run leaves behind, never a folder of something else. */
 function requireRunFolder(outputDir: string, content: readonly string[]): void {

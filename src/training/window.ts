@@ -1,6 +1,5 @@
 /** @file One optimiser step's worth of micro-batches: summed gradients for each task, then one mixed gradient. */
-import { compile, sum, type Tensor } from "../tensor/index.js";
-import { HostTensor } from "../tensor/index.js";
+import { compile, HostTensor, sum, type Tensor } from "../tensor/index.js";
 import type { DeviceTensor } from "../torch/device_tensor.js";
 import type { TermResult } from "./micro_batch.js";
 import type { Mixture } from "./mixture.js";
@@ -105,14 +104,15 @@ export class Window {
     }
     const scales = tasks.map((task) => (weightOf(task) > 0 ? factors[task]! / weightOf(task) : 0));
     const result = await mixed(gradients, new HostTensor(scales, [tasks.length], "float32"));
-    const taskNorms = result.tasks.map(
-      (squared, k) => Math.sqrt(take(squared)) / Math.max(1, weightOf(tasks[k]!)),
-    );
+    const taskNorms = tasks.map((task, k): [string, number] => {
+      const root = Math.sqrt(take(result.tasks[k]!));
+      return [task, weightOf(task) > 0 ? root / weightOf(task) : 0];
+    });
     return {
       gradients: result.gradients,
       divisor: 1,
       norm: Math.sqrt(take(result.squared)),
-      taskNorms: Object.fromEntries(tasks.map((task, k) => [task, taskNorms[k]!])),
+      taskNorms: Object.fromEntries(taskNorms),
     };
   }
 

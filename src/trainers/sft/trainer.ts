@@ -2,7 +2,7 @@ import { DataCollatorForLanguageModeling, type LanguageModelingBatch } from "../
 import { Dataset } from "../../data/dataset.js";
 import { DataLoader } from "../../data/loader.js";
 import { describeNotes, type Prepared } from "../../data/prepared.js";
-import { prepareSftDataset } from "../../data/sft_rows.js";
+import type { SftRowOptions } from "../../data/sft_rows.js";
 import type { PreparedRow } from "../../data/tokenised_rows.js";
 import { SingleObjectiveLoader } from "../../data/windows.js";
 import type { CausalLM } from "../../models/index.js";
@@ -10,6 +10,7 @@ import { evaluateObjective, FixedMixture } from "../../training/index.js";
 import { Trainer, type Evaluation, type TrainerOptions, type TrainingParts } from "../trainer.js";
 import { SFTConfig, type SFTArguments } from "./config.js";
 import { SFTObjective } from "./objective.js";
+import { describeLongRows, prepareRowsFor } from "./rows.js";
 
 /** Rows as a dataset or an array. */
 export type Rows = Dataset<object> | readonly object[];
@@ -52,21 +53,39 @@ export class SFTTrainer extends Trainer {
     };
   }
 
-  /** Tokenises rows, and reports what was cut or left out. */
+  /** Tokenises rows, checks them against the model, and reports what was cut or left out. */
   protected async prepareRows(rows: Rows, name: string): Promise<Prepared<PreparedRow>> {
+    const raw = rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
+    const { shape } = this.model;
+    const prepared = await prepareRowsFor(shape, raw, this.options.tokenizer, this.rowOptions());
+    this.reportRows(prepared, name);
+    return prepared;
+  }
+
+  protected rowOptions(): SftRowOptions {
     const { maxLength, truncationMode, datasetTextField, completionOnlyLoss, assistantOnlyLoss, onBadRow } =
       this.args;
-    const raw = rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
-    const prepared = await prepareSftDataset(raw, this.options.tokenizer, {
+    return {
       maxLength,
       truncationMode,
       datasetTextField,
       ...(completionOnlyLoss === undefined ? {} : { completionOnlyLoss }),
       assistantOnlyLoss,
       onBadRow,
-    });
+    };
+  }
+
+  protected reportRows<R>(prepared: Prepared<R>, name: string): void {
     for (const note of describeNotes(prepared.report.notes)) this.notice(`${name}: ${note}`);
-    return prepared;
+    const long = describeLongRows(prepared, this.model.shape);
+    if (long !== undefined) this.notice(`${name}: ${long}`);
+  }
+
+  /** Any token of the vocabulary will do for padding, since nothing reads it. */
+  protected padTokenId(): number {
+    const { tokenizer } = this.options;
+    const wanted = tokenizer?.padTokenId ?? tokenizer?.eosTokenId ?? 0;
+    return wanted < this.model.shape.vocabSize ? wanted : 0;
   }
 
   /** Tells the user of something that acts otherwise than it reads, or of data that is left out. */
@@ -80,7 +99,7 @@ export class SFTTrainer extends Trainer {
     if (dataCollator !== undefined) return dataCollator.collate;
     const { padToMultipleOf, maxLength } = this.args;
     return new DataCollatorForLanguageModeling({
-      padTokenId: this.options.tokenizer?.padTokenId ?? this.options.tokenizer?.eosTokenId ?? 0,
+      padTokenId: this.padTokenId(),
       maxLength,
       ...(padToMultipleOf === undefined ? {} : { padToMultipleOf }),
     }).collate;

@@ -1,0 +1,92 @@
+/** @file A Llama of 5,456 weights, rows for it, and runs of it in folders that are removed. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll } from "vitest";
+import { Dataset } from "../../../src/data/index.js";
+import { AutoModelForCausalLM, type CausalLM } from "../../../src/models/index.js";
+import { Random } from "../../../src/random.js";
+import type { Parameter } from "../../../src/tensor/index.js";
+import type { LogEntry, TrainingListener } from "../../../src/training/index.js";
+
+export const modelFolder = join(import.meta.dirname, "../../fixtures/trl/model");
+export const vocabulary = 48;
+
+/** The model, new, in float32. */
+export const tinyModel = (): Promise<CausalLM> =>
+  AutoModelForCausalLM.fromPretrained(modelFolder, { dtype: "float32" });
+
+/** Gives paths at which nothing is yet; all of them are removed after the tests of the calling file. */
+export function temporaryFolders(): () => string {
+  const parent = mkdtempSync(join(tmpdir(), "craft-training-"));
+  afterAll(() => rmSync(parent, { recursive: true, force: true }));
+  let next = 0;
+  return () => join(parent, `run-${next++}`);
+}
+
+export interface TokenRow {
+  readonly input_ids: readonly number[];
+  readonly labels: readonly number[];
+}
+
+/** Rows of `shortest` to `longest` tokens; the first third of each is a prompt, which is not to be predicted. */
+export function sftRows(count: number, shortest = 4, longest = 12, seed = 5): TokenRow[] {
+  const random = new Random(seed, "rows");
+  return Array.from({ length: count }, () => {
+    const length = shortest + random.integer(longest - shortest + 1);
+    const ids = Array.from({ length }, () => 3 + random.integer(vocabulary - 3));
+    return { input_ids: ids, labels: ids.map((id, place) => (place < length / 3 ? -100 : id)) };
+  });
+}
+
+export interface TokenPair {
+  readonly input_ids: readonly number[];
+  readonly input_ids_tgt: readonly number[];
+}
+
+/** Pairs whose sides share some tokens. */
+export function pairRows(count: number, shortest = 3, longest = 9, seed = 6): TokenPair[] {
+  const random = new Random(seed, "pairs");
+  const side = (length: number) => Array.from({ length }, () => 3 + random.integer(vocabulary - 3));
+  return Array.from({ length: count }, () => {
+    const ids = side(shortest + random.integer(longest - shortest + 1));
+    return { input_ids: ids, input_ids_tgt: [...ids.slice(0, 2), ...side(1 + random.integer(longest - 2))] };
+  });
+}
+
+/** Rows that a run of `seed` visits in the given order in its first epoch. */
+export function inOrder<R extends object>(
+  rows: readonly R[],
+  seed: number,
+  name = "train_dataset",
+): Dataset<R> {
+  const order = new Random(seed, "order", 0).permutation(rows.length);
+  const placed: R[] = [];
+  order.forEach((place, turn) => (placed[place] = rows[turn]!));
+  return Dataset.fromArray(placed, { name });
+}
+
+/** The numbers of parameters by name. */
+export const numbersOf = (named: Iterable<readonly [string, Parameter]>): Map<string, readonly number[]> =>
+  new Map([...named].map(([name, parameter]) => [name, parameter.value.toNumbers()]));
+
+/** The objects in log.jsonl. */
+export function readLog(folder: string): Record<string, number>[] {
+  const lines = readFileSync(join(folder, "log.jsonl"), "utf8").trimEnd().split("\n");
+  return lines.map((line) => JSON.parse(line) as Record<string, number>);
+}
+
+/** What a run logs, without the measured times. */
+export function withoutTimes(entries: readonly LogEntry[]): LogEntry[] {
+  const timed = new Set(["step_time", "tokens_per_second", "eval_runtime"]);
+  return entries.map((entry) =>
+    Object.fromEntries(Object.entries(entry).filter(([name]) => !timed.has(name))),
+  );
+}
+
+/** Calls `act` once when a step ends. */
+export const atStep = (step: number, act: () => void): TrainingListener => ({
+  onStepEnd: (end) => {
+    if (end.step === step) act();
+  },
+});
