@@ -1,6 +1,7 @@
 /** @file Llama against transformers: logits, loss and gradients in float32, and half precision beside them. */
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { withPackedWeights } from "../../../src/nn/index.js";
 import { loadTorch } from "../../../src/torch/torch.js";
 import { expectClose, largestDifference, need, readTensors, type Expected } from "../fixtures.js";
 import { cases, folder, halfPrecisionErrors, inputOf, load, realLogits, run } from "./llama_fixture.js";
@@ -36,6 +37,15 @@ describe("in float32, within 1e-5 of transformers", () => {
       const parameter = key.slice(prefix.length);
       expectClose(need(gradients, parameter), need(fixture, key), `gradient of ${parameter}`);
     }
+  });
+
+  it.each(["untied", "tied", "left"])("%s, with packed weights", async (name) => {
+    const { checkpoint, input, logitStep } = cases.find((test) => test.name === name)!;
+    using model = await load(checkpoint);
+    const batch = inputOf(input);
+    const { logits } = await run(model, batch, [], withPackedWeights);
+    const expected = need(fixture, `${name}/logits`).values;
+    expect(largestDifference(realLogits(logits, batch, logitStep), expected)).toBeLessThan(1e-5);
   });
 
   it("and other inputs or settings give other numbers", () => {

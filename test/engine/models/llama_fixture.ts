@@ -105,11 +105,12 @@ export interface Results {
 
 const ints = (rows: Rows): HostTensor => HostTensor.from(rows, "int64");
 
-/** One forward and backward pass, towards the given parameters. */
+/** One forward and backward pass, towards the given parameters; `around` is where the model's forward is traced in. */
 export async function run(
   model: CausalLM,
   { inputIds, attentionMask, positions, labels }: ModelInput,
   wanted: Iterable<readonly [string, Parameter]> = model.namedParameters(),
+  around: <T>(body: () => T) => T = (body) => body(),
 ): Promise<Results> {
   const length = inputIds[0]!.length;
   // The hidden state at t predicts the token at t + 1.
@@ -133,7 +134,7 @@ export async function run(
   const targets = [...wanted];
   const program = compile((x: Record<string, Tensor>) => {
     const { attentionMask, positions } = x;
-    const hidden = model.hiddenStates(x["inputIds"]!, { attentionMask, positions });
+    const hidden = around(() => model.hiddenStates(x["inputIds"]!, { attentionMask, positions }));
     const sum = tokenLoss({
       hidden: hidden.to(model.dtype),
       weight: model.headWeight(),

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { AdamW } from "../../../src/optim/index.js";
 import { LoraModel, readAdapter, writeAdapter, type AdapterConfig } from "../../../src/peft/index.js";
+import { withPackedWeights } from "../../../src/nn/index.js";
 import type { CausalLM } from "../../../src/models/index.js";
 import type { Parameter } from "../../../src/tensor/index.js";
 import { liveTensors } from "../../../src/torch/device_tensor.js";
@@ -64,6 +65,14 @@ describe("a model with PEFT's adapter", () => {
     const expected = [...fixture.keys()].filter((name) => name.startsWith("grad."));
     expect([...gradients.keys()].map((name) => `grad.${name}`).sort()).toEqual(expected.sort());
     for (const [name, gradient] of gradients) expectClose(gradient, need(fixture, `grad.${name}`), name);
+  });
+
+  it("has PEFT's logits where weights are packed, the adapter merged into them", async () => {
+    attach(model);
+    const { logits } = await run(model, input, [], withPackedWeights);
+    expect(largestDifference(realLogits(logits, input, 1), need(fixture, "logits").values)).toBeLessThan(
+      1e-5,
+    );
   });
 
   it("has the base model's logits when the adapter is taken off", async () => {
