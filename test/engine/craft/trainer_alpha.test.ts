@@ -1,0 +1,234 @@
+/**
+ * @file The gradient of every optimiser step is alpha * g_sft + (1 - alpha) * g_contrastive. With beta1 = 0 and no
+ * clipping, AdamW's first moment in a checkpoint is the gradient of its step; with a learning rate of 0, all steps have
+ * the same weights.
+ */
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { CRAFTCollator, CRAFTSFTConfig, CRAFTSFTTrainer } from "../../../src/craft/index.js";
+import { AutoModelForCausalLM } from "../../../src/models/index.js";
+import { SFTConfig, SFTTrainer } from "../../../src/trainers/index.js";
+import { loadTorch } from "../../../src/torch/torch.js";
+import { largestDifference, need, readTensors } from "../fixtures.js";
+import {
+  modelFolder,
+  numbersOf,
+  pairRows,
+  readLog,
+  sftRows,
+  temporaryFolders,
+  tinyModel,
+  type TokenPair,
+  type TokenRow,
+} from "../training/tiny.js";
+import { addTotals, mixed, norm, Reference, type Side, type Total } from "./trainer_reference.js";
+
+beforeAll(() => loadTorch());
+const newFolder = temporaryFolders();
+
+type Kind = "sft" | "contrastive" | "self_align";
+interface Seen {
+  readonly kind: Kind;
+  readonly rows: readonly object[];
+}
+
+/** A collator that notes the rows of each batch. */
+function watched(seen: Seen[]): CRAFTCollator {
+  const collator = new CRAFTCollator();
+  const { collateSft, collatePairs, collateSelfAlign } = collator;
+  let inside = false;
+  const noting =
+    <Batch>(kind: Kind, collate: (rows: readonly object[], where?: readonly string[]) => Batch) =>
+    (rows: readonly object[], where?: readonly string[]): Batch => {
+      // Rows that are their own pairs are collated as SFT rows first.
+      if (!inside) seen.push({ kind, rows });
+      inside = true;
+      const batch = collate(rows, where);
+      inside = false;
+      return batch;
+    };
+  return Object.assign(collator, {
+    collateSft: noting("sft", collateSft),
+    collatePairs: noting("contrastive", collatePairs),
+    collateSelfAlign: noting("self_align", collateSelfAlign),
+  });
+}
+
+const plainRow = (row: object): TokenRow => {
+  const { input_ids, labels } = row as TokenRow;
+  return { input_ids: [...input_ids], labels: [...labels] };
+};
+const last = (ids: ArrayLike<number>): Side => ({ ids: Array.from(ids), place: ids.length - 1 });
+
+/** The two sides of what a contrastive batch holds. */
+function sides({ kind, rows }: Seen): (readonly [Side, Side])[] {
+  if (kind === "contrastive") {
+    return rows.map((row) => {
+      const { input_ids: anchor, input_ids_tgt: positive } = row as TokenPair;
+      return [last(anchor), last(positive)];
+    });
+  }
+  // The prompt ends before the first label.
+  return rows.map(plainRow).map(({ input_ids: ids, labels }) => {
+    const first = labels.findIndex((label) => label !== -100);
+    return [{ ids, place: first - 1 }, last(ids)];
+  });
+}
+
+interface Setting {
+  readonly strategy: "paired_dataset" | "self_align";
+  readonly accumulation: number;
+  readonly alpha: number;
+  /** Kinds of the micro-batches of each window. */
+  readonly windows: readonly string[];
+}
+
+const settings: readonly Setting[] = [
+  { strategy: "paired_dataset", accumulation: 1, alpha: 0.3, windows: ["sc", "sc", "sc", "sc"] },
+  { strategy: "paired_dataset", accumulation: 2, alpha: 0.3, windows: ["sc", "sc", "sc", "sc"] },
+  { strategy: "paired_dataset", accumulation: 5, alpha: 0.3, windows: ["ssscc", "sc"] },
+  { strategy: "paired_dataset", accumulation: 2, alpha: 0, windows: ["sc", "sc", "sc", "sc"] },
+  { strategy: "paired_dataset", accumulation: 2, alpha: 1, windows: ["sc", "sc", "sc", "sc"] },
+  { strategy: "self_align", accumulation: 1, alpha: 0.3, windows: ["b", "b"] },
+  { strategy: "self_align", accumulation: 2, alpha: 0.3, windows: ["sb", "b"] },
+  { strategy: "self_align", accumulation: 5, alpha: 0.3, windows: ["ssb"] },
+];
+const letters: Readonly<Record<Kind, string>> = { sft: "s", contrastive: "c", self_align: "b" };
+
+async function train({ strategy, accumulation, alpha }: Setting) {
+  const seen: Seen[] = [];
+  const windows: Seen[][] = [];
+  const outputDir = newFolder();
+  const model = await tinyModel();
+  const trainer = new CRAFTSFTTrainer({
+    model,
+    args: new CRAFTSFTConfig({
+      outputDir,
+      perDeviceTrainBatchSize: 2,
+      craftContrastiveBatchSize: 3,
+      gradientAccumulationSteps: accumulation,
+      craftAlpha: alpha,
+      craftBeta: 0.6,
+      craftStrategy: strategy,
+      craftProjectionDim: 8,
+      craftTemperature: 0.5,
+      numTrainEpochs: 1,
+      learningRate: 0,
+      adamBeta1: 0,
+      maxGradNorm: 0,
+      loggingSteps: 1,
+      saveSteps: 1,
+      disableTqdm: true,
+    }),
+    trainDataset: sftRows(7, 6, 8),
+    contrastiveDataset: strategy === "paired_dataset" ? pairRows(5, 4, 5) : undefined,
+    dataCollator: watched(seen),
+    listeners: [{ onStepEnd: () => windows.push(seen.splice(0)) }],
+  });
+  await trainer.train();
+  return { trainer, model, windows, outputDir };
+}
+
+/** Sums over the window of what each task's micro-batches come to. */
+async function totals(
+  reference: Reference,
+  window: readonly Seen[],
+): Promise<{ sft: Total; contrastive: Total }> {
+  const sft: Total[] = [];
+  const contrastive: Total[] = [];
+  for (const batch of window) {
+    if (batch.kind !== "contrastive") sft.push(await reference.tokens(batch.rows.map(plainRow)));
+    if (batch.kind !== "sft") contrastive.push(await reference.pairs(sides(batch)));
+  }
+  return { sft: addTotals(sft), contrastive: addTotals(contrastive) };
+}
+
+describe("the gradient of a step", () => {
+  it.each(settings)("$strategy, accumulation $accumulation, alpha $alpha", async (setting) => {
+    const { alpha } = setting;
+    const { trainer, model, windows, outputDir } = await train(setting);
+    expect(windows.map((window) => window.map(({ kind }) => letters[kind]).join(""))).toEqual(
+      setting.windows,
+    );
+    const wide = await AutoModelForCausalLM.fromPretrained(modelFolder, { dtype: "float64" });
+    const reference = new Reference(wide, trainer.infoNCE);
+    const log = readLog(outputDir);
+    for (const [i, window] of windows.entries()) {
+      const { sft, contrastive } = await totals(reference, window);
+      const expected = mixed([
+        [alpha, sft],
+        [1 - alpha, contrastive],
+      ]);
+      const moments = readTensors(join(outputDir, `checkpoint-${i + 1}`, "optimizer.safetensors"));
+      const size = norm(expected);
+      for (const [name, values] of expected) {
+        const found = need(moments, `exp_avg.${name}`).values;
+        expect(largestDifference(found, values), `${name}, step ${i + 1}`).toBeLessThanOrEqual(2e-6 * size);
+      }
+      const entry = log[i]!;
+      const means = [sft.sum / sft.weight, contrastive.sum / contrastive.weight] as const;
+      const logged = {
+        loss: alpha * means[0] + (1 - alpha) * means[1],
+        "loss/craft_total": alpha * means[0] + (1 - alpha) * means[1],
+        "loss/craft_sft": means[0],
+        "loss/craft_contrast": means[1],
+        grad_norm: size,
+        "grad_norm/sft": norm(mixed([[1, sft]])),
+        "grad_norm/contrastive": norm(mixed([[1, contrastive]])),
+        learning_rate: 0,
+      };
+      for (const [name, value] of Object.entries(logged))
+        expect(Math.abs(entry[name]! - value), `${name}, step ${i + 1}`).toBeLessThanOrEqual(
+          5e-6 * Math.max(1, value),
+        );
+    }
+    reference.dispose();
+    wide.dispose();
+    model.dispose();
+  });
+});
+
+describe("alpha at its ends", () => {
+  it("1 is plain SFT", async () => {
+    const common = {
+      perDeviceTrainBatchSize: 2,
+      maxSteps: 6,
+      learningRate: 1e-2,
+      maxGradNorm: 1,
+      loggingSteps: 1,
+      saveStrategy: "no",
+      disableTqdm: true,
+    } as const;
+    const rows = sftRows(9);
+    const [plain, craft] = [await tinyModel(), await tinyModel()];
+    const plainFolder = newFolder();
+    const craftFolder = newFolder();
+    await new SFTTrainer({
+      model: plain,
+      args: new SFTConfig({ ...common, outputDir: plainFolder }),
+      trainDataset: rows,
+    }).train();
+    await new CRAFTSFTTrainer({
+      model: craft,
+      args: new CRAFTSFTConfig({
+        ...common,
+        outputDir: craftFolder,
+        craftAlpha: 1,
+        craftBeta: 0.5,
+        gradientAccumulationSteps: 2,
+      }),
+      trainDataset: rows,
+      contrastiveDataset: pairRows(5),
+    }).train();
+    const [expected, actual] = [readLog(plainFolder), readLog(craftFolder)];
+    for (const [i, { loss, grad_norm: size }] of expected.entries()) {
+      expect(actual[i]!["loss"]).toBeCloseTo(loss!, 5);
+      expect(actual[i]!["grad_norm"]! / size!).toBeCloseTo(1, 5);
+    }
+    const weights = numbersOf(craft.namedParameters());
+    for (const [name, values] of numbersOf(plain.namedParameters()))
+      expect(largestDifference(need(weights, name), values), name).toBeLessThanOrEqual(1e-5);
+    plain.dispose();
+    craft.dispose();
+  });
+});
