@@ -47,6 +47,8 @@ export abstract class CausalLM extends Module {
   abstract readonly dtype: DType;
   /** config.json: what came with the checkpoint, with what has changed since. */
   abstract readonly configJson: JsonObject;
+  /** Tokens that end a text, by config.json. */
+  abstract readonly eosTokenIds: readonly number[];
   /** The folder that the model was loaded from. */
   nameOrPath: string | undefined;
   generationConfig: GenerationConfig | undefined;

@@ -173,6 +173,10 @@ export class LlamaForCausalLM extends CausalLM {
     };
   }
 
+  get eosTokenIds(): readonly number[] {
+    return this.#config.eosTokenIds;
+  }
+
   get headIsTied(): boolean {
     return this.lmHead === undefined;
   }
