@@ -154,6 +154,7 @@ export const elementwiseCases = [
   op("cast", [frozen(f(6))], (a) => a.cast("int64"), "a.to(torch.int64)"),
   op("cast", [exact([0, 0.5, -0.0, "nan"])], (a) => a.cast("bool"), "a.to(torch.bool)", kink),
   op("cast", [bool(4)], (a) => a.cast("bfloat16"), "a.to(torch.bfloat16)", plain),
+  op("to", [f(3, 4)], (a) => a.to("float64").exp(), "a.double().exp()", brain),
   op("to", [int(-5, 5, 2, 3)], (a) => a.to("uint8").to("int32"), "a.to(torch.uint8).to(torch.int32)", plain),
   op("where", [bool(3, 4), f(3, 4), f(4)], (c, a, b) => T.where(c, a, b), "torch.where(a, b, c)", half),
   op("where", [bool(3), f(2, 3)], (c, a) => T.where(c, a, -1), "torch.where(a, b, -1.0)", brain),

@@ -1,8 +1,10 @@
 import * as T from "../../../../src/tensor/index.js";
-import { f, op } from "./case.js";
+import { f, frozen, op } from "./case.js";
 
 export const structuralCases = [
-  op("stopGradient", [f(3, 4)], (a) => a.stopGradient().mul(a), "a.detach() * a", { kink: true }),
+  op("stopGradient", [f(3, 4), frozen(f(4))], (a, b) => a.stopGradient().mul(b), "a.detach() * b", {
+    kink: true,
+  }),
   op("detach", [f(3, 4)], (a) => a.detach(), "a.detach()", { kink: true }),
   op("customVjp", [f(3, 4), f(4)], (a, b) => clippedProduct(a, b), "clipped_product(a, b)", { kink: true }),
 ];
