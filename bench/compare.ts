@@ -1,0 +1,66 @@
+/** @file Ratios between our side and the peers of a group, and the floors that they should keep. */
+import type { GroupResult, Measured } from "./rounds.js";
+import { median } from "./statistics.js";
+
+export interface Comparison {
+  readonly task: string;
+  readonly peer: string;
+  readonly peer_label: string;
+  /** The peer's time for a step over ours: how many times as fast we are. */
+  readonly speed: number;
+  /** Least and largest such ratio of a single round. */
+  readonly speed_range: readonly [number, number];
+  /** Our peak memory over the peer's. */
+  readonly memory: number;
+  /** Our time from process start to the first finished step over the peer's. */
+  readonly start?: number;
+}
+
+/** What should at least be reached. `speed` is a lower bound, `memory` and `start` are upper ones. */
+export interface Floor {
+  readonly task: string;
+  readonly peer: string;
+  readonly measure: "speed" | "memory" | "start";
+  readonly bound: number;
+}
+
+export interface FloorResult extends Floor {
+  /** Absent when the peer was. */
+  readonly measured?: number;
+  readonly met?: boolean;
+}
+
+/** Our side of a group against each peer in it. */
+export function compareGroup({ task, sides }: GroupResult): Comparison[] {
+  const ours = sides.find(({ name }) => name === "ours");
+  if (ours === undefined) return [];
+  return sides.filter((side) => side !== ours).map((peer) => compare(task, ours, peer));
+}
+
+function compare(task: string, ours: Measured, peer: Measured): Comparison {
+  const byRound = ours.step_seconds_all.map((seconds, i) => peer.step_seconds_all[i]! / seconds);
+  const starts =
+    ours.first_step_seconds === undefined || peer.first_step_seconds === undefined
+      ? undefined
+      : ours.first_step_seconds / peer.first_step_seconds;
+  return {
+    task,
+    peer: peer.name,
+    peer_label: peer.label,
+    speed: median(peer.step_seconds_all) / median(ours.step_seconds_all),
+    speed_range: [Math.min(...byRound), Math.max(...byRound)],
+    memory: ours.peak_rss_bytes / peer.peak_rss_bytes,
+    ...(starts === undefined ? {} : { start: starts }),
+  };
+}
+
+/** Floors beside what was measured. */
+export function checkFloors(floors: readonly Floor[], comparisons: readonly Comparison[]): FloorResult[] {
+  return floors.map((floor) => {
+    const found = comparisons.find(({ task, peer }) => task === floor.task && peer === floor.peer);
+    const measured = found?.[floor.measure];
+    if (measured === undefined) return floor;
+    const met = floor.measure === "speed" ? measured >= floor.bound : measured <= floor.bound;
+    return { ...floor, measured, met };
+  });
+}

@@ -1,0 +1,82 @@
+/** @file `npm run bench -- sft` and `npm run bench -- generate`. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { z } from "zod";
+import { CraftError } from "../src/errors.js";
+import { runBenchmark, type Benchmark } from "./benchmark.js";
+import { generateBenchmark } from "./generate.js";
+import { defaultPeers, parsePeers, peerNames, sftBenchmark } from "./sft.js";
+
+const common = z.object({
+  rounds: z.number(),
+  starts: z.number(),
+  json: z.boolean().default(false),
+  build: z.boolean(),
+  python: z.string().optional(),
+  checkpoint: z.string().optional(),
+  markdown: z.string().optional(),
+});
+const sftOptions = common.extend({ full: z.boolean().default(false), peers: z.string() });
+const generateOptions = common.extend({ rows: z.string() });
+
+const count =
+  (least: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= least) return value;
+    throw new InvalidArgumentError(`It must be an integer of at least ${least}.`);
+  };
+
+const program = new Command("bench").description(
+  "Side-by-side benchmarks against the Python peers of bench/peers.",
+);
+
+function command(name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .addOption(new Option("--rounds <n>", "timed rounds").argParser(count(1)).default(5))
+    .addOption(
+      new Option("--starts <n>", "processes started to time the first step").argParser(count(0)).default(3),
+    )
+    .option("--json", "print one JSON object")
+    .option("--markdown <file>", "also put the result between its markers in this file")
+    .option(
+      "--python <path>",
+      "Python that has the peers' packages (else CRAFT_BENCH_PYTHON, else prepare.sh's)",
+    )
+    .option("--checkpoint <folder>", "keep the model here, or use the one that is here")
+    .option("--no-build", "take dist/ as it is");
+}
+
+async function run(benchmark: () => Benchmark, options: z.output<typeof common>): Promise<void> {
+  const { python, checkpoint, markdown, ...rest } = options;
+  try {
+    await runBenchmark(benchmark(), {
+      ...rest,
+      ...(python === undefined ? {} : { python }),
+      ...(checkpoint === undefined ? {} : { checkpoint }),
+      ...(markdown === undefined ? {} : { markdown }),
+    });
+  } catch (error) {
+    if (!(error instanceof CraftError)) throw error;
+    process.stderr.write(`error: ${error.message}\n`);
+    process.exitCode = 1;
+  }
+}
+
+command("sft", "training steps: CRAFT-SFT against Python CRAFT and a bare loop, SFT against TRL")
+  .option("--full", "train all weights instead of LoRA")
+  .option("--peers <names>", `of ${peerNames.join(", ")}`, defaultPeers.join(","))
+  .action(async (_: unknown, self: Command) => {
+    const { full, peers, ...rest } = sftOptions.parse(self.opts());
+    await run(() => sftBenchmark(full, parsePeers(peers)), rest);
+  });
+
+command("generate", "greedy generation against transformers")
+  .option("--rows <counts>", "rows in a batch, one benchmark for each", "8,1")
+  .action(async (_: unknown, self: Command) => {
+    const { rows, ...rest } = generateOptions.parse(self.opts());
+    await run(() => generateBenchmark(rows.split(",").map(count(1))), rest);
+  });
+
+await program.parseAsync();

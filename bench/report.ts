@@ -1,0 +1,133 @@
+/** @file The result of a benchmark as tables: on the console and in Markdown. */
+import type { Comparison, FloorResult } from "./compare.js";
+import type { Machine } from "./machine.js";
+import type { GroupResult, Measured } from "./rounds.js";
+
+/** All of a benchmark's result; with --json this is printed. */
+export interface Report {
+  readonly benchmark: string;
+  readonly command: string;
+  readonly date: string;
+  readonly machine: Machine;
+  readonly rounds: { readonly steps: number; readonly warm_up: number; readonly starts: number };
+  readonly groups: readonly GroupResult[];
+  readonly comparisons: readonly Comparison[];
+  readonly floors: readonly FloorResult[];
+  /** What is absent, and what makes the numbers doubtful. */
+  readonly notes: readonly string[];
+}
+
+type Cells = readonly string[];
+
+const seconds = (value: number | undefined): string => (value === undefined ? "" : `${value.toFixed(2)} s`);
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
+const ratio = (value: number | undefined): string => (value === undefined ? "" : value.toFixed(2));
+
+/** Rows of a group's table, headings first. Ratios are those of our side to the one in the row. */
+function groupTable(group: GroupResult, comparisons: readonly Comparison[]): Cells[] {
+  const generates = group.sides.some((side) => side.tokens_per_second !== undefined);
+  const headings = [
+    group.task,
+    "step",
+    ...(generates ? ["tokens/s"] : []),
+    "peak memory",
+    "start to first step",
+    "ours: times as fast",
+    "(single rounds)",
+    "ours: share of memory",
+    "ours: share of start",
+  ];
+  const row = (side: Measured): Cells => {
+    const found = comparisons.find(({ task, peer }) => task === group.task && peer === side.name);
+    const range = found === undefined ? "" : found.speed_range.map(ratio).join(" to ");
+    return [
+      side.label,
+      seconds(side.step_seconds),
+      ...(generates ? [(side.tokens_per_second ?? 0).toFixed(1)] : []),
+      gigabytes(side.peak_rss_bytes),
+      seconds(side.first_step_seconds),
+      ratio(found?.speed),
+      range,
+      ratio(found?.memory),
+      ratio(found?.start),
+    ];
+  };
+  return [headings, ...group.sides.map(row)];
+}
+
+const measures = {
+  speed: ["times as fast", "at least"],
+  memory: ["share of peak memory", "at most"],
+  start: ["share of start to first step", "at most"],
+} as const;
+
+function floorTable(floors: readonly FloorResult[]): Cells[] {
+  return [
+    ["floor", "asked", "measured", ""],
+    ...floors.map(({ task, measure, bound, measured, met }): Cells => {
+      const [name, relation] = measures[measure];
+      const verdict = met === undefined ? "not measured" : met ? "met" : "missed";
+      return [`${task}: ${name}`, `${relation} ${bound}`, ratio(measured), verdict];
+    }),
+  ];
+}
+
+function machineLine({ platform, processors, features, fast_bfloat16, memory_bytes, node }: Machine): string {
+  const bf16 = features.filter((feature) => feature.endsWith("bf16")).join(", ");
+  const support = fast_bfloat16 ? `bfloat16 in hardware (${bf16})` : "no bfloat16 in hardware";
+  return `${platform}, ${processors} processors, ${support}, ${gigabytes(memory_bytes)} memory, Node ${node}`;
+}
+
+/** Versions of all sides, each named once. */
+function versionLine(groups: readonly GroupResult[]): string {
+  const all = new Map(
+    groups.flatMap(({ sides }) => sides.flatMap(({ versions }) => Object.entries(versions))),
+  );
+  return [...all]
+    .filter(([name, version]) => version !== null && name !== "node")
+    .map(([name, version]) => `${name} ${version}`)
+    .join(", ");
+}
+
+function tables({ groups, comparisons, floors }: Report): Cells[][] {
+  const asked = floors.length === 0 ? [] : [floorTable(floors)];
+  return [...groups.map((group) => groupTable(group, comparisons)), ...asked];
+}
+
+function facts({ machine, groups, rounds }: Report): string[] {
+  return [
+    machineLine(machine),
+    versionLine(groups),
+    `medians of ${rounds.steps} rounds after ${rounds.warm_up} to warm up; starts: medians of ${rounds.starts}`,
+  ];
+}
+
+/** For a terminal. */
+export function asText(report: Report): string {
+  const padded = (table: readonly Cells[]): string => {
+    const widths = table[0]!.map((_, column) => Math.max(...table.map((cells) => cells[column]!.length)));
+    const line = (cells: Cells): string =>
+      cells
+        .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+        .join("  ")
+        .trimEnd();
+    return table.map(line).join("\n");
+  };
+  const notes = report.notes.map((note) => `note: ${note}`);
+  return [...tables(report).map(padded), [...facts(report), ...notes].join("\n")].join("\n\n");
+}
+
+/** For a page. */
+export function asMarkdown(report: Report): string {
+  const line = (cells: Cells): string => `| ${cells.join(" | ")} |`;
+  const table = ([headings, ...rows]: readonly Cells[]): string =>
+    [
+      line(headings!),
+      line(headings!.map((_, column) => (column === 0 ? "---" : "--:"))),
+      ...rows.map(line),
+    ].join("\n");
+  const items = [...facts(report), ...report.notes].map((fact) => `- ${fact}`);
+  return [`\`${report.command}\`, ${report.date}:`, ...tables(report).map(table), items.join("\n")].join(
+    "\n\n",
+  );
+}
