@@ -1,5 +1,6 @@
 export { corpusBleu, type BleuOptions, type BleuScore } from "./bleu.js";
 export { bleuTokenizers, tokenizeForBleu, type BleuTokenizer } from "./bleu_tokenizers.js";
+export { evaluateLoss, type Loss, type LossOptions } from "./loss.js";
 export {
   contrastiveAccuracy,
   retrieval,

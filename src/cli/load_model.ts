@@ -1,0 +1,18 @@
+import { AutoModelForCausalLM, type CausalLM } from "../models/index.js";
+import { loadAdapter } from "../peft/index.js";
+import { AutoTokenizer, type Tokenizer } from "../text/index.js";
+import { dtypeOption, optionalText, requiredText, type GivenOptions } from "./options.js";
+
+/** The model that `--model`, `--adapter` and `--dtype` name, and its tokenizer. */
+export async function loadModel(
+  options: GivenOptions,
+): Promise<{ readonly model: CausalLM; readonly tokenizer: Tokenizer }> {
+  const folder = requiredText(options, "model");
+  const adapter = optionalText(options, "adapter");
+  const dtype = dtypeOption(options);
+  const tokenizer = await AutoTokenizer.fromPretrained(folder);
+  const model = await AutoModelForCausalLM.fromPretrained(folder, { dtype });
+  tokenizer.checkFitsModel(model.shape.vocabSize);
+  if (adapter !== undefined) loadAdapter(model, adapter);
+  return { model, tokenizer };
+}
