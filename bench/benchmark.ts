@@ -78,7 +78,7 @@ export async function runBenchmark(benchmark: Benchmark, options: BenchmarkOptio
     floors: checkFloors(benchmark.floors, comparisons),
     notes: [...(typeof found === "string" ? [`no peer was run: ${found}`] : []), ...groups.flatMap(notesOf)],
   };
-  if (options.markdown !== undefined) updatePage(options.markdown, benchmark.name, asMarkdown(report));
+  if (options.markdown !== undefined) await updatePage(options.markdown, benchmark.name, asMarkdown(report));
   process.stdout.write(`${options.json ? JSON.stringify(report) : asText(report)}\n`);
 }
 

@@ -1,5 +1,6 @@
 /** @file Puts a result into its place on a page. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { format, resolveConfig } from "prettier";
 import { CraftError } from "../src/errors.js";
 
 /**
@@ -27,7 +28,9 @@ export function requireSection(file: string, name: string): void {
   replaceSection(readFileSync(file, "utf8"), name, "");
 }
 
-/** Puts a result into a file; see {@link replaceSection}. */
-export function updatePage(file: string, name: string, content: string): void {
-  writeFileSync(file, replaceSection(readFileSync(file, "utf8"), name, content));
+/** Puts a result into a file, laid out as the formatter wants it; see {@link replaceSection}. */
+export async function updatePage(file: string, name: string, content: string): Promise<void> {
+  const page = replaceSection(readFileSync(file, "utf8"), name, content);
+  const style = await resolveConfig(file);
+  writeFileSync(file, await format(page, { ...style, filepath: file }));
 }
