@@ -6,13 +6,14 @@ The second runs the backbone twice without LM head, pools the last tokens, proje
 float32 and takes InfoNCE; its metrics are the original's defaults. Like the original, the
 projection head is no part of the optimiser, and the loss is alpha * sft + (1 - alpha) * nce.
 
-Two choices decide what it costs, and both follow the original:
+Two choices decide what it costs. The first is what the original does; the second is taken from
+what the original was seen to cost:
 
 - The pairs run in float32. SFTTrainer loads float32 weights, and `bf16=True` is an autocast
   around the outermost model's forward; the original calls the backbone inside it. With
   contrastive_precision="bfloat16" the step is about a fifth shorter.
 - Gradient checkpointing is off, though TRL's default is on. With it the LoRA step takes about
-  1.4 times as long and peaks at 2.0 GB on SmolLM's shape; without it at 2.8 GB, and the
+  1.4 times as long (bfloat16 pairs) and peaks at 2.0 GB on SmolLM's shape; without it at 2.8 GB, and the
   original was measured at 2.7 GB. The faster setting is also the one that flatters us less.
 """
 
