@@ -13,8 +13,9 @@ what the original was seen to cost:
   around the outermost model's forward; the original calls the backbone inside it. With
   contrastive_precision="bfloat16" the step is about a fifth shorter.
 - Gradient checkpointing is off, though TRL's default is on. With it the LoRA step takes about
-  1.4 times as long (bfloat16 pairs) and peaks at 2.0 GB on SmolLM's shape; without it at 2.8 GB, and the
-  original was measured at 2.7 GB. The faster setting is also the one that flatters us less.
+  1.4 times as long (bfloat16 pairs) and peaks at 2.0 GB on SmolLM's shape; without it at
+  2.8 GB, and the original was measured at 2.7 GB. Off is the harder rival in time, the easier
+  one in memory; --gradient-checkpointing measures the other.
 """
 
 from __future__ import annotations
