@@ -67,7 +67,7 @@ export function renderChat(
   options: RenderOptions,
   variables: Readonly<Record<string, unknown>>,
 ): Rendered {
-  checkChat(messages, options);
+  checkChat(options);
   const { addGenerationPrompt = false, continueFinalMessage = false, tools, documents } = options;
   const all = (conversation: readonly ChatMessage[]) => ({
     ...variables,
@@ -85,7 +85,7 @@ export function renderChat(
   return { text: cutAtMark(renderTemplate(template, all(changed)).text, text, template), spans: [] };
 }
 
-function checkChat(messages: readonly ChatMessage[], options: RenderOptions): void {
+function checkChat(options: RenderOptions): void {
   const unknown = Object.keys(options).find((name) => !optionNames.includes(name));
   if (unknown !== undefined) {
     const reason = `there is no such option; there are ${optionNames.join(", ")}, tokenize, returnAssistantTokensMask`;
