@@ -1,17 +1,20 @@
 """Writes test/fixtures/trl/: three optimiser steps of TRL's SFTTrainer on a tiny Llama, full and with PEFT's LoRA.
 
 Everything runs in float32 on the CPU, on rows of tokens with labels, in the order in which they stand. `runs.json`
-has the rows, the settings and what was logged at each step; `weights.safetensors` has what is trained after the last
-step, `RUN/3/NAME`, and of adapters also before the first, `RUN/0/NAME`, and in between. The model is in `model/`.
+has the rows, the settings, what was logged at each step, and TRL's default options; `weights.safetensors` has what is
+trained after the last step, `RUN/3/NAME`, and of adapters also before the first, `RUN/0/NAME`, and in between. The
+model is in `model/`.
 
 Run from the project root: python parity/trl.py
 """
 
+import dataclasses
 import json
 import platform
 import shutil
 import sys
 import tempfile
+from enum import Enum
 from pathlib import Path
 
 # This file has the name of the library.
@@ -160,6 +163,14 @@ def run(name, settings, rows, tensors):
         return recorder.steps
 
 
+def defaults():
+    """TRL's defaults of the options that are plain values."""
+    fields = {field.name: field.default for field in dataclasses.fields(SFTConfig)}
+    plain = {name: value for name, value in fields.items() if isinstance(value, (bool, int, float, str, type(None)))}
+    # An enumeration counts as its text.
+    return {name: str(value.value) if isinstance(value, Enum) else value for name, value in plain.items()}
+
+
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
@@ -183,6 +194,7 @@ def main():
         },
         "rows": rows,
         "runs": runs,
+        "defaults": defaults(),
     }
     (OUT / "runs.json").write_text(json.dumps(text, indent=1) + "\n")
 

@@ -132,6 +132,7 @@ export abstract class Trainer {
     prepareOutputDir(args.outputDir, { overwrite: args.overwriteOutputDir, resume });
     const checkpoint = resolveCheckpoint(args.resumeFromCheckpoint, args.outputDir);
     await this.#load();
+    if (this.#lora === undefined) toMasterWeights(this.model);
     const parts = await this.prepare(this.model);
     if (args.evalStrategy !== "no" && parts.evaluations.length === 0) {
       throw new CraftError({
@@ -182,7 +183,6 @@ export abstract class Trainer {
     if (peftConfig !== undefined && this.#lora === undefined) {
       this.#lora = LoraModel.create(this.model, peftConfig, this.args.seed);
     }
-    if (this.#lora === undefined) toMasterWeights(this.model);
   }
 
   #named(parts: TrainingParts): (readonly [string, Parameter])[] {
@@ -262,7 +262,6 @@ export abstract class Trainer {
 
   #restore(checkpoint: string, parts: TrainingParts, optimizer: AdamW): LoopState {
     const state = readTrainerState(checkpoint);
-    requireSameOrder(checkpoint, state.dataOrder, this.#dataOrder(parts));
     const extra = extraParameters(parts);
     const extraPath = join(checkpoint, extraFile);
     if (existsSync(extraPath) !== extra.length > 0) {
@@ -272,6 +271,7 @@ export abstract class Trainer {
     const isAdapter = existsSync(join(checkpoint, adapterFile));
     if (isAdapter !== (lora !== undefined))
       throw otherSettings(checkpoint, isAdapter ? "it is of an adapter" : "it is of a whole model");
+    requireSameOrder(checkpoint, state.dataOrder, this.#dataOrder(parts));
     if (lora === undefined) readParameters(checkpoint, [...this.model.namedParameters()], "all");
     else {
       const { r, loraAlpha } = readAdapterConfig(checkpoint);

@@ -105,9 +105,31 @@ export function parseOptions<S extends z.ZodObject>(
 }
 
 function suggest(unknown: string, known: readonly string[]): string {
-  const pieces = (name: string): string[] => optionName(name).split("_");
-  const likeness = (name: string): number => pieces(name).filter((p) => pieces(unknown).includes(p)).length;
-  const best = [...known].sort((a, b) => likeness(b) - likeness(a)).filter((name) => likeness(name) > 0);
+  const pieces = optionName(unknown).split("_");
+  const plain = (name: string): string => name.replaceAll("_", "").toLowerCase();
+  const typos = (name: string): number => editDistance(plain(unknown), plain(name));
+  const shared = (name: string): number =>
+    optionName(name)
+      .split("_")
+      .filter((piece) => pieces.includes(piece)).length;
+  const allowed = Math.max(1, Math.floor(unknown.length / 4));
+  const near = known.filter((name) => typos(name) <= allowed).sort((a, b) => typos(a) - typos(b));
+  const kin = known.filter((name) => shared(name) > 0).sort((a, b) => shared(b) - shared(a));
+  const best = [...new Set([...near, ...kin])];
   const shown = (best.length > 0 ? best.slice(0, 4) : known).map(optionName).join(", ");
   return best.length > 0 ? `Did you mean ${shown}?` : `Known are ${shown}.`;
+}
+
+/** How many letters must be put in, taken out or changed to make one word of the other (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const changed = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(changed, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
 }
