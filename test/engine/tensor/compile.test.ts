@@ -217,6 +217,23 @@ describe("memory", () => {
     w.dispose();
   });
 
+  it("of intermediate results is freed at their last use", async () => {
+    const [depth, count] = [100, 1 << 21];
+    const deep = compile((x: Tensor) => {
+      let y = x;
+      for (let i = 0; i < depth; i++) y = y.add(i);
+      return y.sum();
+    });
+    const x = HostTensor.filled([count], 0, "float32").upload();
+    const resident = memoryUsage().rss;
+    using total = await deep(x);
+    expect(total.item()).toBe(((depth * (depth - 1)) / 2) * count);
+    // Two results of 8 MB at a time; all of them together would be 800 MB.
+    expect((memoryUsage().rss - resident) / 2 ** 20).toBeLessThan(100);
+    x.dispose();
+    deep.dispose();
+  });
+
   it("of constants alone is computed by evaluate and left to the caller", async () => {
     const before = liveTensors();
     const found = await evaluate(

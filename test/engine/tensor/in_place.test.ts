@@ -161,13 +161,14 @@ describe("in-place execution", () => {
   });
 
   it("gives outputs memory of their own", async () => {
-    const run = compile((x: Tensor) => ({
+    const outputs = (x: Tensor, negated: Tensor) => ({
       whole: x,
       again: x,
       view: x.t(),
       part: x.slice(0, 0, 1),
-      twice: [x.neg(), x.neg()],
-    }));
+      twice: [negated, x.neg(), negated.detach()],
+    });
+    const run = compile((x: Tensor) => outputs(x, x.neg()));
     const x = tensor([
       [1, 2],
       [3, 4],
@@ -182,6 +183,8 @@ describe("in-place execution", () => {
     expect(twice[0]!.toNumbers()).toEqual([-1, -2, -3, -4]);
     twice[0]!.copyFrom(view);
     expect(twice[1]!.toNumbers()).toEqual([-1, -2, -3, -4]);
+    twice[1]!.copyFrom(view);
+    expect(twice[2]!.toNumbers()).toEqual([-1, -2, -3, -4]);
     for (const t of [whole, again, view, part, ...twice]) t.dispose();
     run.dispose();
   });
