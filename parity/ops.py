@@ -41,6 +41,7 @@ def attention(q, k, v, bias, scale=None):
 
 def mix(x):
     """The 32-bit finaliser lowbias32."""
+    x = numpy.atleast_1d(x)
     x = x ^ (x >> numpy.uint32(16))
     x = x * numpy.uint32(0x7FEB352D)
     x = x ^ (x >> numpy.uint32(15))
@@ -52,7 +53,7 @@ def uniform(shape, key, place):
     first, second = key.numpy().astype(numpy.int32).view(numpy.uint32)
     spread = numpy.uint32((place + 1) * 0x9E3779B9 & 0xFFFFFFFF)
     index = numpy.arange(math.prod(shape), dtype=numpy.uint32)
-    bits = mix(mix(index ^ first ^ spread) ^ second)
+    bits = mix(mix(index ^ mix(first) ^ spread) ^ second)
     return torch.from_numpy((bits >> numpy.uint32(8)).astype(numpy.float32) * numpy.float32(2.0**-24)).reshape(shape)
 
 

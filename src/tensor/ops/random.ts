@@ -35,13 +35,16 @@ function mix(x: Tensor): Tensor {
   return bitwiseXor(y, shiftRight(y, 16));
 }
 
-/** 32 random bits for each element, as int32 [n]. */
+/**
+ * 32 random bits for each element, as int32 [n]. Without the first hash, keys that differ in a few low bits would give
+ * one another's numbers in another order; multiples of the golden ratio keep the places of one program apart.
+ */
 function randomBits(count: number, key: Tensor, place: number): Tensor {
   const index = arange(0, count, "int32");
   const first = reshape(slice(key, 0, 0, 1), []);
   const second = reshape(slice(key, 0, 1, 2), []);
   const spread = Math.imul(place + 1, 0x9e3779b9) | 0;
-  return mix(bitwiseXor(mix(bitwiseXor(index, bitwiseXor(first, spread))), second));
+  return mix(bitwiseXor(mix(bitwiseXor(index, bitwiseXor(mix(first), spread))), second));
 }
 
 /**
