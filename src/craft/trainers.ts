@@ -76,6 +76,8 @@ export class CRAFTSFTTrainer extends SFTTrainer {
         ? await this.#preparePairs(this.#bundle.contrastive, "contrastive_dataset")
         : undefined;
     const collator = this.#collator();
+    const pairsAtATime = args.craftContrastiveBatchSize ?? args.perDeviceTrainBatchSize;
+    if (pairsAtATime < 2 && args.craftBeta < 1) throw noNegatives(args.craftContrastiveBatchSize);
     const bundle: CraftDatasetBundle<PreparedRow, PreparedPair> =
       pairs === undefined
         ? { strategy: "self_align", sft: rows.dataset }
@@ -85,9 +87,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       collator,
       collateSft: collator.collateSft,
       batchSize: args.perDeviceTrainBatchSize,
-      ...(args.craftContrastiveBatchSize === undefined
-        ? {}
-        : { contrastiveBatchSize: args.craftContrastiveBatchSize }),
+      contrastiveBatchSize: pairsAtATime,
       gradientAccumulationSteps: args.gradientAccumulationSteps,
       beta: args.craftBeta,
       betaMode: args.craftBetaMode,
@@ -133,8 +133,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
   protected override async prepareRows(rows: Rows, name: string): Promise<Prepared<PreparedRow>> {
     const { craftAssistantMaskKey: key } = this.args;
     if (key === assistantMasks) return super.prepareRows(rows, name);
-    const raw = rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
-    const renamed = raw.map((row) =>
+    const renamed = named(rows, name).map((row) =>
       Object.hasOwn(row, key) ? { ...row, [assistantMasks]: Reflect.get(row, key) as unknown } : row,
     );
     return super.prepareRows(renamed, name);
@@ -174,9 +173,8 @@ export class CRAFTSFTTrainer extends SFTTrainer {
   }
 
   async #preparePairs(rows: Rows, name: string): Promise<PreparedPairs> {
-    const raw = rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
     const { contrastiveColumns: columns } = this.#craft;
-    const prepared = await preparePairs(raw, this.options.tokenizer, {
+    const prepared = await preparePairs(named(rows, name), this.options.tokenizer, {
       maxLength: this.args.maxLength,
       onBadRow: this.args.onBadRow,
       ...(columns === undefined ? {} : { columns }),
@@ -230,6 +228,14 @@ export class CRAFTSFTTrainer extends SFTTrainer {
   }
 }
 
+const noNegatives = (size: number | undefined): CraftError =>
+  new CraftError({
+    subject: "craft_contrastive_batch_size",
+    value: size ?? "per_device_train_batch_size = 1",
+    reason: "a contrastive batch of one pair has no negatives, so there is nothing to contrast",
+    remedy: "Set it to 2 or more",
+  });
+
 /** @throws CraftError for an alpha that leaves out the only loss that beta lets run. */
 function requireSomethingToLearn(alpha: number, beta: number, strategy: CraftStrategy): void {
   const only = beta === 1 ? "SFT" : beta === 0 && strategy === "paired_dataset" ? "contrastive" : undefined;
@@ -264,8 +270,14 @@ function bundleOf(
     }
     return craftBundle;
   }
-  return makeCraftDatasets<object, object>(trainDataset, {
-    ...(contrastiveDataset === undefined ? {} : { contrastiveDataset }),
+  return makeCraftDatasets<object, object>(named(trainDataset, "train_dataset"), {
+    ...(contrastiveDataset === undefined
+      ? {}
+      : { contrastiveDataset: named(contrastiveDataset, "contrastive_dataset") }),
     ...(args.craftStrategy === undefined ? {} : { strategy: args.craftStrategy }),
   });
 }
+
+/** Rows in memory under the name by which errors are to call them. */
+const named = (rows: Rows, name: string): Dataset<object> =>
+  rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
