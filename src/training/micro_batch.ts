@@ -66,10 +66,10 @@ export class MicroBatchRunner<Batch> {
       (feeds: TracedFeeds, key: Tensor) => withRandomKey(key, () => trace(feeds, parameters)),
       {
         rematerialize: gradientCheckpointing ? "layers" : "none",
-        cacheSize: 24,
+        cacheSize: 64,
       },
     );
-    this.#evaluate = compile((feeds: TracedFeeds) => trace(feeds, []), { cacheSize: 24 });
+    this.#evaluate = compile((feeds: TracedFeeds) => trace(feeds, []), { cacheSize: 64 });
   }
 
   /** @param key the two numbers that the micro-batch's random numbers are a function of */
