@@ -1,5 +1,5 @@
 /** @file Puts a result into its place on a page. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { format, resolveConfig } from "prettier";
 import { CraftError } from "../src/errors.js";
 
@@ -25,6 +25,8 @@ export function replaceSection(page: string, name: string, content: string): str
 
 /** Finds out before a benchmark whether its result will have a place. */
 export function requireSection(file: string, name: string): void {
+  if (!existsSync(file))
+    throw new CraftError({ subject: "--markdown", value: file, reason: "there is no such file" });
   replaceSection(readFileSync(file, "utf8"), name, "");
 }
 

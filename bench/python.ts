@@ -25,7 +25,7 @@ export function findPython(interpreter: string | undefined): Python | string {
   const script = join(root, "bench", "peers", "prepare.sh");
   const { status, stdout, stderr, error } = spawnSync("bash", [script, "--check"], { env, encoding: "utf8" });
   if (error !== undefined) return `bash cannot be run: ${error.message}`;
-  if (status !== 0) return `${stderr.trim().split("\n").at(-1) ?? ""} (bench/peers/prepare.sh makes one)`;
+  if (status !== 0) return stderr.trim().split("\n").at(-1) ?? "prepare.sh --check failed";
   return prepared.parse(JSON.parse(stdout.trim().split("\n").at(-1) ?? ""));
 }
 

@@ -23,7 +23,7 @@ const seconds = (value: number | undefined): string => (value === undefined ? ""
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
 const ratio = (value: number | undefined): string => (value === undefined ? "" : value.toFixed(2));
 
-/** Rows of a group's table, headings first. Ratios are those of our side to the one in the row. */
+/** Rows of a group's table, headings first: speed is the row's step over ours, the shares are ours over the row's. */
 function groupTable(group: GroupResult, comparisons: readonly Comparison[]): Cells[] {
   const generates = group.sides.some((side) => side.tokens_per_second !== undefined);
   const headings = [
@@ -32,10 +32,10 @@ function groupTable(group: GroupResult, comparisons: readonly Comparison[]): Cel
     ...(generates ? ["tokens/s"] : []),
     "peak memory",
     "start to first step",
-    "ours: times as fast",
-    "(single rounds)",
-    "ours: share of memory",
-    "ours: share of start",
+    "speed ratio",
+    "single rounds",
+    "memory share",
+    "start share",
   ];
   const row = (side: Measured): Cells => {
     const found = comparisons.find(({ task, peer }) => task === group.task && peer === side.name);
@@ -98,6 +98,7 @@ function facts({ machine, groups, rounds }: Report): string[] {
   return [
     machineLine(machine),
     versionLine(groups),
+    "speed ratio: the peer's step over ours; shares: ours over the peer's",
     `medians of ${rounds.steps} rounds after ${rounds.warm_up} to warm up; starts: medians of ${rounds.starts}`,
   ];
 }
