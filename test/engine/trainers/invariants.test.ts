@@ -7,6 +7,7 @@ import { loadTorch } from "../../../src/torch/torch.js";
 import type { TrainingListener } from "../../../src/training/index.js";
 import { largestDifference, need } from "../fixtures.js";
 import {
+  modelFolder,
   numbersOf,
   readLog,
   sftRows,
@@ -224,5 +225,113 @@ describe("what moves", () => {
       else expect(values, name).not.toEqual(need(before, name));
     }
     model.dispose();
+  });
+});
+
+describe("half precision", () => {
+  /** A run of a model that computes in bfloat16, and what its parameters are then. */
+  async function halfRun(lora?: Partial<LoraConfig>) {
+    const outputDir = newFolder();
+    const counts: number[] = [];
+    const trainer = new SFTTrainer({
+      model: modelFolder,
+      peftConfig: lora,
+      args: new SFTConfig({
+        outputDir,
+        dtype: "bfloat16",
+        perDeviceTrainBatchSize: 4,
+        maxSteps: 20,
+        learningRate: 1e-3,
+        loggingSteps: 1,
+        saveStrategy: "no",
+        disableTqdm: true,
+      }),
+      trainDataset: sftRows(16, 10, 10),
+      listeners: [{ onStepEnd: () => counts.push(liveTensors()) }],
+    });
+    await trainer.train();
+    const log = readLog(outputDir);
+    const own = [...trainer.model.namedParameters()].filter(([name]) => !name.includes("adapter"));
+    const dtypes = new Set(own.map(([, parameter]) => parameter.dtype));
+    const adapters = new Set(trainer.lora?.parameters().map(({ dtype }) => dtype));
+    trainer.lora?.detach();
+    trainer.model.dispose();
+    return { log, dtypes, adapters, counts };
+  }
+
+  it("keeps what is trained in float32 and learns as float32 does", async () => {
+    const rows = sftRows(16, 10, 10);
+    const wide = await train({ maxSteps: 20, learningRate: 1e-3 }, { rows });
+    const { log, dtypes, counts } = await halfRun();
+    expect(dtypes).toEqual(new Set(["float32"]));
+    wide.log.forEach(({ loss }, i) => expect(Math.abs(log[i]!["loss"]! / loss! - 1)).toBeLessThan(0.01));
+    expect(new Set(counts.slice(1)).size).toBe(1);
+  });
+
+  it("keeps frozen weights in bfloat16 and adapters in float32", async () => {
+    const { log, dtypes, adapters, counts } = await halfRun({ r: 2, targetModules: ["q_proj", "up_proj"] });
+    expect(dtypes).toEqual(new Set(["bfloat16"]));
+    expect(adapters).toEqual(new Set(["float32"]));
+    expect(log.at(-1)!["loss"]).toBeLessThan(log[0]!["loss"]!);
+    expect(new Set(counts.slice(1)).size).toBe(1);
+  });
+});
+
+describe("evaluation", () => {
+  it("knows no dropout", async () => {
+    const losses: number[] = [];
+    for (const loraDropout of [0, 0.5]) {
+      const model = await tinyModel();
+      const lora = LoraModel.create(model, { r: 2, loraDropout }, 1);
+      for (const [, { loraB }] of lora.adapters)
+        loraB.value
+          .bytes()
+          .set(new Uint8Array(new Float32Array(loraB.value.toNumbers().length).fill(0.3).buffer));
+      const rows = sftRows(6);
+      const args = new SFTConfig({ outputDir: newFolder(), disableTqdm: true });
+      const trainer = new SFTTrainer({ model: lora, args, trainDataset: rows, evalDataset: rows });
+      for (let i = 0; i < 2; i++) losses.push((await trainer.evaluate())["eval_loss"]!);
+      lora.detach();
+      model.dispose();
+    }
+    expect(new Set(losses).size).toBe(1);
+  });
+});
+
+describe("log.jsonl", () => {
+  it("has for each logging step what a run is watched by", async () => {
+    const outputDir = newFolder();
+    const model = await tinyModel();
+    const rows = sftRows(12);
+    await new SFTTrainer({
+      model,
+      args: new SFTConfig({
+        outputDir,
+        perDeviceTrainBatchSize: 4,
+        numTrainEpochs: 2,
+        loggingSteps: 2,
+        saveStrategy: "no",
+        disableTqdm: true,
+      }),
+      trainDataset: rows,
+    }).train();
+    model.dispose();
+    const log = readLog(outputDir);
+    expect(log.map(({ step, epoch }) => [step, epoch])).toEqual([
+      [2, 2 / 3],
+      [4, 4 / 3],
+      [6, 2],
+    ]);
+    const names = ["step", "epoch", "loss", "grad_norm", "learning_rate", "step_time", "tokens_per_second"];
+    for (const entry of log) {
+      expect(Object.keys(entry)).toEqual(names);
+      expect(entry["step_time"]).toBeGreaterThan(0);
+    }
+    // Seconds a step times tokens a second, over all steps, are the tokens of two epochs.
+    const tokens = log.reduce((sum, entry) => sum + 2 * entry["step_time"]! * entry["tokens_per_second"]!, 0);
+    expect(tokens).toBeCloseTo(2 * rows.reduce((sum, row) => sum + row.input_ids.length, 0), 6);
+    expect(log.map((entry) => entry["learning_rate"]! / 2e-5)).toEqual(
+      [5 / 6, 3 / 6, 1 / 6].map((rate) => expect.closeTo(rate, 9) as number),
+    );
   });
 });
