@@ -18,6 +18,10 @@ const engineEnvironment = { OMP_NUM_THREADS: process.env["OMP_NUM_THREADS"] ?? "
 export default defineConfig({
   test: {
     maxWorkers: 2,
-    projects: [project("pure", 20_000), project("engine", 120_000, engineEnvironment), project("e2e", 300_000)],
+    projects: [
+      project("pure", 20_000),
+      project("engine", 120_000, engineEnvironment),
+      project("e2e", 300_000),
+    ],
   },
 });
