@@ -32,14 +32,19 @@ export function checkReferences(document: Document, root: string): number {
 function checkLink({ file, anchors }: Document, { line, text }: Mention, root: string): void {
   if (/^[a-z]+:/i.test(text)) return;
   const [target = "", anchor] = text.split("#");
-  const path = target === "" ? file : normalize(join(dirname(file), target));
+  if (target === "") {
+    if (!anchors.includes(anchor ?? ""))
+      throw new DocError(file, line, `${file} has no heading "#${anchor}"`);
+    return;
+  }
+  const path = normalize(join(dirname(file), target));
   const absolute = join(root, path);
   if (relative(root, absolute).startsWith(".."))
     throw new DocError(file, line, `${text} leads out of the project`);
   if (!existsSync(absolute)) throw new DocError(file, line, `the linked file ${path} does not exist`);
   if (anchor === undefined) return;
-  const known = target === "" ? anchors : readDocument(path, readFileSync(absolute, "utf8")).anchors;
-  if (!known.includes(anchor)) throw new DocError(file, line, `${path} has no heading "#${anchor}"`);
+  if (!readDocument(path, readFileSync(absolute, "utf8")).anchors.includes(anchor))
+    throw new DocError(file, line, `${path} has no heading "#${anchor}"`);
 }
 
 function scriptsOf(root: string): ReadonlySet<string> {

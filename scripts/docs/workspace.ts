@@ -36,7 +36,8 @@ export class Workspace {
   run(program: string, args: readonly string[]): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       const PATH = `${join(this.folder, "node_modules/.bin")}${delimiter}${process.env["PATH"] ?? ""}`;
-      const env: NodeJS.ProcessEnv = { ...process.env, PATH };
+      // The models in the documentation are too small for two threads to help.
+      const env: NodeJS.ProcessEnv = { ...process.env, PATH, OMP_NUM_THREADS: "1" };
       const child = spawn(program, args, {
         cwd: this.folder,
         env,
