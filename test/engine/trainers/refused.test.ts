@@ -13,6 +13,7 @@ import {
   type SFTTrainerOptions,
 } from "../../../src/trainers/index.js";
 import { liveTensors } from "../../../src/torch/device_tensor.js";
+import { AutoTokenizer } from "../../../src/text/index.js";
 import { loadTorch } from "../../../src/torch/torch.js";
 import { largestDifference, need } from "../fixtures.js";
 import { modelFolder, numbersOf, readLog, sftRows, temporaryFolders, tinyModel } from "../training/tiny.js";
@@ -116,6 +117,16 @@ describe("rows", () => {
     const { message } = await refusal({}, { trainDataset });
     trainDataset.close();
     expect(message).toContain("rows.jsonl, line 2, column input_ids, place 1 = 77");
+  });
+
+  it("of text, by a tokenizer that is not the model's", async () => {
+    const tokenizer = await AutoTokenizer.fromPretrained(
+      join(import.meta.dirname, "../../fixtures/text/byte_level"),
+    );
+    const { message } = await refusal({}, { tokenizer, trainDataset: [{ text: "hello" }] });
+    expect(message).toMatch(
+      /^train_dataset, row 0, column input_ids, place \d+ = \d+: the model's vocabulary has the tokens 0 to 47\. Use the tokenizer that came with the model/,
+    );
   });
 
   it("that are bad can be dropped, which is said", async () => {
