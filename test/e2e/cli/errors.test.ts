@@ -111,7 +111,12 @@ describe("files", () => {
     expectError(await sft({ model_name_or_path: "org/model" }), "model_name_or_path", "org/model", "hub");
     const args = ["--model", "nowhere", "--json"];
     expectError(await craft(["generate", "--prompt", "a", ...args], { cwd: project }), "nowhere");
-    expectError(await craft(["eval", "--dataset", "train.jsonl", ...args], { cwd: project }), "nowhere");
+    const dataset = ["--dataset", "train.jsonl", "--text-column", "prompt"];
+    expectError(await craft(["eval", ...dataset, ...args], { cwd: project }), "nowhere");
+    const model = ["--model", "model", "--dataset", "nowhere.jsonl", "--json"];
+    expectError(await craft(["eval", ...model], { cwd: project }), "nowhere.jsonl");
+    const adapter = ["--model", "model", "--adapter", "nowhere", "--prompt", "a", "--json"];
+    expectError(await craft(["generate", ...adapter], { cwd: project }), "nowhere");
   });
 
   it("a row that is no JSON, with its line", async () => {
@@ -162,7 +167,15 @@ describe("files", () => {
     const added = { id: 640, content: "<|beyond|>", single_word: false, lstrip: false, rstrip: false };
     json.added_tokens.push({ ...added, normalized: false, special: true });
     writeFileSync(path, JSON.stringify(json));
-    expectError(await sft({ model_name_or_path: "small", output_dir: "o8" }), /tokenizer|small/, "640");
+    writeJsonl(join(project, "beyond.jsonl"), [{ text: "a b c" }, { text: "a <|beyond|> c" }]);
+    const result = await sft({
+      model_name_or_path: "small",
+      train_dataset: "beyond.jsonl",
+      output_dir: "o8",
+    });
+    expectError(result, /beyond\.jsonl, line 2/, "640");
+    const args = ["generate", "--model", "small", "--prompt", "a", "--json"];
+    expectError(await craft(args, { cwd: project }), /tokenizer/, "640");
   });
 });
 
