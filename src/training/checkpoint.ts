@@ -28,6 +28,7 @@ const stateSchema = z.object({
     tokens: z.number(),
     seconds: z.number(),
     tasks: z.record(z.string(), total),
+    norms: z.record(z.string(), z.object({ sum: z.number(), steps: count })),
   }),
   optimizer_steps: count,
   data_order: z.record(z.string(), z.number().nullable()),
@@ -80,7 +81,7 @@ export function writeTrainerState(
   const json: z.input<typeof stateSchema> = {
     global_step: loop.step,
     loader: { ...loop.loader },
-    since_log: { ...loop.sinceLog, tasks: { ...loop.sinceLog.tasks } },
+    since_log: { ...loop.sinceLog },
     optimizer_steps: optimizer.steps,
     data_order: { ...dataOrder },
     carried: Object.fromEntries(Object.entries(carried).map(([name, values]) => [name, [...values]])),

@@ -21,6 +21,13 @@ export interface SinceLog {
   readonly tokens: number;
   readonly seconds: number;
   readonly tasks: Readonly<Record<string, TaskTotal>>;
+  /** Sums over steps of the norm of each task's gradient, and of how many steps. */
+  readonly norms: Readonly<Record<string, NormTotal>>;
+}
+
+interface NormTotal {
+  readonly sum: number;
+  readonly steps: number;
 }
 
 /** Where a run stands between two steps. Plain JSON. */
@@ -39,7 +46,7 @@ export interface LoopOptions {
   readonly mixture: Mixture;
   readonly args: TrainingArguments;
   readonly listeners: readonly TrainingListener[];
-  /** Names the totals of a log entry, e.g. the CRAFT metrics. */
+  /** Names the totals of a log entry, e.g. the CRAFT metrics; norms of tasks are means over its steps. */
   readonly describe?: (totals: RunningTotals, taskNorms: Readonly<Record<string, number>>) => LogEntry;
   /** Called after each optimiser step, e.g. to keep a learnt temperature in range. */
   readonly afterStep?: () => void;
@@ -65,7 +72,7 @@ export class TrainingLoop {
   readonly #logged = new RunningTotals();
   #step = 0;
   #since = { loss: 0, steps: 0, tokens: 0, at: 0 };
-  #taskNorms: Readonly<Record<string, number>> = {};
+  #norms: Readonly<Record<string, NormTotal>> = {};
   #lastNorm = 0;
   #lastRate = 0;
 
@@ -104,7 +111,7 @@ export class TrainingLoop {
     return {
       step: this.#step,
       loader: this.#options.loader.state(),
-      sinceLog: { loss, steps, tokens, seconds, tasks: this.#logged.state() },
+      sinceLog: { loss, steps, tokens, seconds, tasks: this.#logged.state(), norms: this.#norms },
     };
   }
 
@@ -112,9 +119,10 @@ export class TrainingLoop {
   restore(state: LoopState): void {
     this.#step = state.step;
     this.#options.loader.restore(state.loader);
-    const { loss, steps, tokens, seconds, tasks } = state.sinceLog;
+    const { loss, steps, tokens, seconds, tasks, norms } = state.sinceLog;
     this.#since = { loss, steps, tokens, at: -1000 * seconds };
     this.#logged.add(new Map(Object.entries(tasks)));
+    this.#norms = norms;
   }
 
   async run(): Promise<TrainOutput> {
@@ -183,7 +191,7 @@ export class TrainingLoop {
       afterStep?.();
       this.#step++;
       this.#logged.add(window.totals);
-      this.#taskNorms = taskNorms;
+      this.#norms = withNorms(this.#norms, taskNorms);
       this.#lastNorm = norm;
       this.#lastRate = learningRate;
       return { loss, tokens };
@@ -239,11 +247,12 @@ export class TrainingLoop {
       learning_rate: this.#lastRate,
       step_time: (now - at) / 1000 / steps,
       tokens_per_second: tokensPerSecond,
-      ...(describe?.(this.#logged, this.#taskNorms) ?? this.#logged.metrics()),
+      ...(describe?.(this.#logged, meanNorms(this.#norms)) ?? this.#logged.metrics()),
     };
     for (const listener of listeners) listener.onLog?.(entry);
     this.#since = { loss: 0, steps: 0, tokens: 0, at: now };
     this.#logged.clear();
+    this.#norms = {};
   }
 
   async #evaluate(): Promise<void> {
@@ -263,6 +272,20 @@ export class TrainingLoop {
     this.optimizer.dispose();
   }
 }
+
+function withNorms(
+  totals: Readonly<Record<string, NormTotal>>,
+  more: Readonly<Record<string, number>>,
+): Record<string, NormTotal> {
+  const added = Object.entries(more).map(([task, norm]): [string, NormTotal] => {
+    const { sum, steps } = totals[task] ?? { sum: 0, steps: 0 };
+    return [task, { sum: sum + norm, steps: steps + 1 }];
+  });
+  return { ...totals, ...Object.fromEntries(added) };
+}
+
+const meanNorms = (totals: Readonly<Record<string, NormTotal>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(totals).map(([task, { sum, steps }]) => [task, sum / steps]));
 
 const nothingToLearn = (task: string): CraftError =>
   new CraftError({

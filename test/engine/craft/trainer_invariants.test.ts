@@ -156,6 +156,8 @@ describe.each(strategies)("a run with %s", (craftStrategy) => {
       const [a, b] = [each[2 * i]!, each[2 * i + 1]!];
       expect(entry["loss"]).toBeCloseTo((a["loss"]! + b["loss"]!) / 2, 9);
       expect(entry["grad_norm"]).toBe(b["grad_norm"]);
+      for (const name of ["grad_norm/sft", "grad_norm/contrastive"])
+        expect(entry[name]).toBeCloseTo((a[name]! + b[name]!) / 2, 9);
       const [low, high] = [a, b].map((e) => e["loss/craft_contrast"]!).sort((x, y) => x - y);
       expect(entry["loss/craft_contrast"]).toBeGreaterThanOrEqual(low!);
       expect(entry["loss/craft_contrast"]).toBeLessThanOrEqual(high!);
