@@ -1,2 +1,3 @@
-export { generate, TokenGenerator, type Generation } from "./generator.js";
+export type { Generation } from "./batch.js";
+export { generate, TokenGenerator } from "./generator.js";
 export type { GeneratedToken, GenerateOptions, StopReason } from "./options.js";
