@@ -34,7 +34,7 @@ export async function run(options: Record<string, unknown>): Promise<number> {
   const folder = own ? demoTokenizerFolder : String(options["model"]);
   if (!existsSync(folder))
     throw new CraftError({ subject: "--model", value: folder, reason: "does not exist" });
-  const steps = positive("--steps", options["steps"] ?? (own ? "300" : "100"));
+  const steps = positive("--steps", options["steps"] ?? (own ? "400" : "100"));
   const seed = positive("--seed", options["seed"], 0);
   const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
