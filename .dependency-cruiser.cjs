@@ -1,7 +1,20 @@
 // Folders in the order in which they build on each other: a folder may import itself and those before it.
 const order = [
-  "torch", "tensor", "nn", "models", "text", "data", "peft", "generation", "optim",
-  "training", "trainers", "craft", "evaluation", "report", "cli",
+  "torch",
+  "tensor",
+  "nn",
+  "models",
+  "text",
+  "data",
+  "peft",
+  "generation",
+  "optim",
+  "training",
+  "trainers",
+  "craft",
+  "evaluation",
+  "report",
+  "cli",
 ];
 const rules = order.map((folder, i) => ({
   name: `${folder}-imports-only-upwards`,
@@ -12,8 +25,18 @@ const rules = order.map((folder, i) => ({
 module.exports = {
   forbidden: [
     ...rules,
-    { name: "no-cycles", severity: "error", from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } } },
-    { name: "ffi-only-in-torch", severity: "error", from: { path: "^src/(?!torch/)" }, to: { path: "koffi" } },
+    {
+      name: "no-cycles",
+      severity: "error",
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+    },
+    {
+      name: "ffi-only-in-torch",
+      severity: "error",
+      from: { path: "^src/(?!torch/)" },
+      to: { path: "koffi" },
+    },
     { name: "no-unresolved", severity: "error", from: {}, to: { couldNotResolve: true } },
   ],
   options: {

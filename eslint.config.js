@@ -11,7 +11,7 @@ export default tseslint.config(
         projectService: { allowDefaultProject: ["bin/*.js", "eslint.config.js"] },
         tsconfigRootDir: import.meta.dirname,
       },
-      globals: { process: "readonly", console: "readonly" },
+      globals: { process: "readonly", console: "readonly", URL: "readonly" },
     },
     rules: {
       "@typescript-eslint/no-explicit-any": "error",
@@ -20,7 +20,10 @@ export default tseslint.config(
       "@typescript-eslint/switch-exhaustiveness-check": "error",
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
       "@typescript-eslint/require-await": "off",
-      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
+      "@typescript-eslint/restrict-template-expressions": [
+        "error",
+        { allowNumber: true, allowBoolean: true },
+      ],
       "max-lines": ["warn", { max: 400, skipBlankLines: true, skipComments: true }],
       eqeqeq: ["error", "always"],
       "no-console": "off",
