@@ -1,8 +1,8 @@
 /**
- * @file Checks the documentation: TypeScript blocks compile and run against the built package, run files are valid,
- * marked shell blocks work, excerpts and links are true. Stops at the first fault, with file and line.
+ * @file Checks the documentation: TypeScript blocks and examples compile and run against the built package, run files
+ * are valid, marked shell blocks work, excerpts and links are true. Stops at the first fault, with file and line.
  *
- *   npm run build && npm run docs:check [FILE.md …]
+ *   npm run build && npm run docs:check [FILE …]
  *
  * How blocks are marked is told in scripts/docs/markdown.ts. All blocks of a document share one temporary folder, so
  * that a block can use the files of those before it.
@@ -22,7 +22,19 @@ function documents(): string[] {
   if (named.length > 0) return named.map((path) => relative(root, path));
   const top = readdirSync(root).filter((name) => name.endsWith(".md"));
   const pages = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" });
-  return [...top, ...pages.filter((name) => name.endsWith(".md")).map((name) => join("docs", name))].sort();
+  const examples = readdirSync(join(root, "examples")).filter((name) => name.endsWith(".ts"));
+  return [
+    ...[...top, ...pages.filter((name) => name.endsWith(".md")).map((name) => join("docs", name))].sort(),
+    ...examples.map((name) => join("examples", name)).sort(),
+  ];
+}
+
+/** An example is checked like a document of one block. */
+function readFile(file: string): Document {
+  const content = readFileSync(join(root, file), "utf8");
+  if (!file.endsWith(".ts")) return readDocument(file, content);
+  const block = { file, line: 1, language: "ts", code: content, marker: undefined };
+  return { file, blocks: [block], links: [], spans: [], anchors: [] };
 }
 
 /** The blocks run on what is built, which must be what is in src. */
@@ -59,7 +71,7 @@ async function checkAll(read: readonly Document[], workspaces: readonly Workspac
 async function main(): Promise<number> {
   const workspaces: Workspace[] = [];
   try {
-    const read = documents().map((file) => readDocument(file, readFileSync(join(root, file), "utf8")));
+    const read = documents().map(readFile);
     for (const _ of read) workspaces.push(new Workspace(root));
     await checkAll(read, workspaces);
     process.stdout.write(`${passed} passed, 0 failed\n`);
