@@ -15,6 +15,8 @@ import { modelConfig } from "./workload.js";
 
 /** Options of every benchmark. */
 export interface BenchmarkOptions {
+  /** As it was given, without what names places on this machine. */
+  readonly command: string;
   readonly rounds: number;
   readonly starts: number;
   readonly json: boolean;
@@ -33,9 +35,8 @@ export interface Setting {
 }
 
 export interface Benchmark {
-  /** As in the command and in the page's markers. */
+  /** As in the page's markers. */
   readonly name: string;
-  readonly command: string;
   readonly floors: readonly Floor[];
   groups(setting: Setting): readonly Group[];
 }
@@ -69,7 +70,7 @@ export async function runBenchmark(benchmark: Benchmark, options: BenchmarkOptio
   const comparisons = groups.flatMap(compareGroup);
   const report: Report = {
     benchmark: benchmark.name,
-    command: benchmark.command,
+    command: options.command,
     date: new Date().toISOString().slice(0, 10),
     machine: describeMachine(),
     rounds: { steps: options.rounds, warm_up: warmUp, starts: options.starts },

@@ -10,7 +10,6 @@ const taskName = (rows: number): string =>
 export function generateBenchmark(rowCounts: readonly number[]): Benchmark {
   return {
     name: "generate",
-    command: "npm run bench -- generate",
     floors: rowCounts
       .filter((rows) => rows === 8)
       .map((rows) => ({ task: taskName(rows), peer: "transformers", measure: "speed", bound: 2 })),

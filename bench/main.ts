@@ -17,6 +17,7 @@ const common = z.object({
 });
 const sftOptions = common.extend({ full: z.boolean().default(false), peers: z.string() });
 const generateOptions = common.extend({ rows: z.string() });
+const measuring = ["full", "peers", "rows", "rounds", "starts"];
 
 const count =
   (least: number) =>
@@ -48,11 +49,30 @@ function command(name: string, description: string): Command {
     .option("--no-build", "take dist/ as it is");
 }
 
-async function run(benchmark: () => Benchmark, options: z.output<typeof common>): Promise<void> {
+/** The command with those of its options that decide what is measured. */
+function shownCommand(self: Command): string {
+  const values: Record<string, unknown> = self.opts();
+  const given = self.options.filter((option) => {
+    const name = option.attributeName();
+    return measuring.includes(name) && self.getOptionValueSource(name) === "cli";
+  });
+  const shown = given.map((option) => {
+    const value = values[option.attributeName()];
+    return value === true ? option.long : `${option.long} ${String(value)}`;
+  });
+  return ["npm run bench --", self.name(), ...shown].join(" ");
+}
+
+async function run(
+  self: Command,
+  benchmark: () => Benchmark,
+  options: z.output<typeof common>,
+): Promise<void> {
   const { python, checkpoint, markdown, ...rest } = options;
   try {
     await runBenchmark(benchmark(), {
       ...rest,
+      command: shownCommand(self),
       ...(python === undefined ? {} : { python }),
       ...(checkpoint === undefined ? {} : { checkpoint }),
       ...(markdown === undefined ? {} : { markdown }),
@@ -69,14 +89,14 @@ command("sft", "training steps: CRAFT-SFT against Python CRAFT and a bare loop, 
   .option("--peers <names>", `of ${peerNames.join(", ")}`, defaultPeers.join(","))
   .action(async (_: unknown, self: Command) => {
     const { full, peers, ...rest } = sftOptions.parse(self.opts());
-    await run(() => sftBenchmark(full, parsePeers(peers)), rest);
+    await run(self, () => sftBenchmark(full, parsePeers(peers)), rest);
   });
 
 command("generate", "greedy generation against transformers")
   .option("--rows <counts>", "rows in a batch, one benchmark for each", "8,1")
   .action(async (_: unknown, self: Command) => {
     const { rows, ...rest } = generateOptions.parse(self.opts());
-    await run(() => generateBenchmark(rows.split(",").map(count(1))), rest);
+    await run(self, () => generateBenchmark(rows.split(",").map(count(1))), rest);
   });
 
 await program.parseAsync();

@@ -72,10 +72,11 @@ function floorTable(floors: readonly FloorResult[]): Cells[] {
   ];
 }
 
-function machineLine({ platform, processors, features, fast_bfloat16, memory_bytes, node }: Machine): string {
+function machineLine(machine: Machine): string {
+  const { platform, processors, threads, features, fast_bfloat16, memory_bytes, node } = machine;
   const bf16 = features.filter((feature) => feature.endsWith("bf16")).join(", ");
   const support = fast_bfloat16 ? `bfloat16 in hardware (${bf16})` : "no bfloat16 in hardware";
-  return `${platform}, ${processors} processors, ${support}, ${gigabytes(memory_bytes)} memory, Node ${node}`;
+  return `${platform}, ${processors} processors, ${threads} threads, ${support}, ${gigabytes(memory_bytes)} memory, Node ${node}`;
 }
 
 /** Versions of all sides, each named once. */

@@ -73,7 +73,6 @@ export function sftBenchmark(full: boolean, chosen: readonly PeerName[]): Benchm
   };
   return {
     name: full ? "sft-full" : "sft",
-    command: `npm run bench -- sft${full ? " --full" : ""}`,
     floors: floors(full),
     groups: (setting) =>
       (["craft", "sft"] as const)

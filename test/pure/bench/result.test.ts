@@ -69,6 +69,7 @@ describe("floors", () => {
     machine: {
       platform: "linux x64",
       processors: 2,
+      threads: 2,
       features: ["avx512_bf16"],
       fast_bfloat16: true,
       memory_bytes: 16e9,
