@@ -25,7 +25,10 @@ const pairs = [
   { en: "The train leaves at noon.", es: "El tren sale al mediodía." },
 ];
 
-const folder = join(dirname(fileURLToPath(import.meta.resolve("contrastive-ft/package.json"))), "assets/demo");
+const folder = join(
+  dirname(fileURLToPath(import.meta.resolve("contrastive-ft/package.json"))),
+  "assets/demo",
+);
 const tokenizer = await AutoTokenizer.fromPretrained(folder);
 const model = await AutoModelForCausalLM.fromPretrained(folder, { dtype: "float32" });
 
