@@ -144,14 +144,14 @@ describe("safetensors files", () => {
     const one = DeviceTensor.full([1_000_000], 1, "bfloat16");
     writeSafetensors(
       at("many.safetensors"),
-      Array.from({ length: 24 }, (_, i): NamedTensor => [`t${i}`, one]),
+      Array.from({ length: 72 }, (_, i): NamedTensor => [`t${i}`, one]),
     );
     one.dispose();
     const file = openSafetensors(at("many.safetensors"));
     const before = process.memoryUsage().rss;
     const tensors = [...file.tensors.keys()].map((name) => file.read(name, { dtype: "float32" }));
     // Buffers of the size of the tensors, left as holes in the heap, would make it 1.5.
-    expect((process.memoryUsage().rss - before) / (24 * 4_000_000)).toBeLessThan(1.25);
+    expect((process.memoryUsage().rss - before) / (72 * 4_000_000)).toBeLessThan(1.3);
     for (const tensor of tensors) tensor.dispose();
     file.close();
     rmSync(at("many.safetensors"));
