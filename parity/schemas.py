@@ -15,11 +15,11 @@ silu_backward gelu_backward sigmoid_backward tanh_backward
 mul.Tensor div.Tensor pow.Tensor_Tensor maximum minimum atan2
 eq.Tensor ne.Tensor lt.Tensor le.Tensor gt.Tensor ge.Tensor logical_and logical_or logical_xor
 bitwise_and.Tensor bitwise_or.Tensor bitwise_xor.Tensor bitwise_left_shift.Tensor bitwise_right_shift.Tensor
-remainder.Tensor floor_divide where.self clamp.Tensor lerp.Tensor masked_fill.Tensor
+remainder.Tensor floor_divide where.self clamp.Tensor lerp.Tensor lerp_.Tensor masked_fill.Tensor
 mul_.Tensor div_.Tensor neg_ abs_ exp_ log_ sqrt_ rsqrt_ reciprocal_ tanh_ sigmoid_ silu_ relu_ masked_fill_.Tensor
 sum.dim_IntList mean.dim amax amin argmax argmin logsumexp any.dims all.dims cumsum prod.dim_int
 topk sort
-mm bmm linear
+dot mm bmm linear
 clone _to_copy permute expand cat flip tril triu
 slice_backward
 embedding embedding_dense_backward gather scatter_add scatter_add_ index_select index_copy index_copy_ index_put index_put_

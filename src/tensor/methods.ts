@@ -128,6 +128,7 @@ declare module "./tensor.js" {
     indexSelect: Method<typeof indexSelect.indexSelect>;
     indexCopy: Method<typeof indexSelect.indexCopy>;
     // matmul
+    dot: Method<typeof matmul.dot>;
     mm: Method<typeof matmul.mm>;
     bmm: Method<typeof matmul.bmm>;
     matmul: Method<typeof matmul.matmul>;

@@ -1,5 +1,5 @@
 /** @file One optimiser step's worth of micro-batches: summed gradients for each task, then one mixed gradient. */
-import { compile, HostTensor, sum, type Tensor } from "../tensor/index.js";
+import { compile, HostTensor, lerp, stack, sum, type Tensor } from "../tensor/index.js";
 import type { DeviceTensor } from "../torch/device_tensor.js";
 import type { TermResult } from "./micro_batch.js";
 import type { Mixture } from "./mixture.js";
@@ -22,8 +22,13 @@ export interface MixedGradient {
   readonly taskNorms: Readonly<Record<string, number>>;
 }
 
-const squaredNorm = (gradients: readonly Tensor[]): Tensor =>
-  gradients.map((g) => sum(g.square())).reduce((a, b) => a.add(b));
+/** Sum of the squares of all elements. */
+const squaredNorm = (gradients: readonly Tensor[]): Tensor => sum(stack(gradients.map(squared)));
+
+function squared(gradient: Tensor): Tensor {
+  const flat = gradient.reshape([gradient.numel]);
+  return flat.dot(flat);
+}
 
 const accumulate = compile(
   (total: readonly Tensor[], more: readonly Tensor[]) => total.map((t, i) => t.add(more[i]!)),
@@ -39,14 +44,39 @@ const single = compile(
   },
 );
 
+/** Parameter by parameter, so that what is read twice is still in the cache. */
 const mixed = compile(
-  (tasks: readonly (readonly Tensor[])[], factors: Tensor) => {
-    const scaled = tasks.map((task, k) => task.map((g) => g.mul(factors.select(0, k))));
-    const total = scaled.reduce((a, b) => a.map((g, i) => g.add(b[i]!)));
-    return { gradients: total, squared: squaredNorm(total), tasks: tasks.map(squaredNorm) };
+  (tasks: readonly (readonly Tensor[])[], weights: Tensor) => {
+    const squares: Tensor[][] = tasks.map(() => []);
+    const squaresOfTotal: Tensor[] = [];
+    const gradients = tasks[0]!.map((_, i) => {
+      const shares = tasks.map((task) => task[i]!);
+      shares.forEach((share, k) => squares[k]!.push(squared(share)));
+      const total = shares.reduce((a, b, k) => lerp(a, b, weights.select(0, k).to(a.dtype)));
+      squaresOfTotal.push(squared(total));
+      return total;
+    });
+    return {
+      gradients,
+      squared: sum(stack(squaresOfTotal)),
+      tasks: squares.map((of) => sum(stack(of))),
+    };
   },
   { donate: [0] },
 );
+
+/**
+ * Weights with which a, b, c … are to be interpolated one after the other, so that the result is in proportion to
+ * scales[0] a + scales[1] b + …; and the sum of the scales, by which it has to be multiplied.
+ */
+function interpolation(scales: readonly number[]): { readonly weights: number[]; readonly sum: number } {
+  let sum = 0;
+  const weights = scales.map((scale) => {
+    sum += scale;
+    return sum === 0 ? 0 : scale / sum;
+  });
+  return { weights, sum };
+}
 
 /** Collects the results of micro-batches. */
 export class Window {
@@ -103,15 +133,16 @@ export class Window {
       };
     }
     const scales = tasks.map((task) => (weightOf(task) > 0 ? factors[task]! / weightOf(task) : 0));
-    const result = await mixed(gradients, new HostTensor(scales, [tasks.length], "float32"));
+    const { weights, sum: scale } = interpolation(scales);
+    const result = await mixed(gradients, new HostTensor(weights, [tasks.length], "float64"));
     const taskNorms = tasks.map((task, k): [string, number] => {
       const root = Math.sqrt(take(result.tasks[k]!));
       return [task, weightOf(task) > 0 ? root / weightOf(task) : 0];
     });
     return {
       gradients: result.gradients,
-      divisor: 1,
-      norm: Math.sqrt(take(result.squared)),
+      divisor: 1 / scale,
+      norm: Math.sqrt(take(result.squared)) * scale,
       taskNorms: Object.fromEntries(taskNorms),
     };
   }

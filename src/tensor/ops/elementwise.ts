@@ -344,8 +344,28 @@ export const logSigmoid = (x: Tensor): Tensor => sub(minimum(x, 0), log1p(exp(ne
 /** log(1 + e^x) = max(x, 0) + log1p(e^-|x|). */
 export const softplus = (x: Tensor): Tensor => add(maximum(x, 0), log1p(exp(neg(abs(x)))));
 
+const lerpOperation = register({
+  name: "lerp",
+  infer: ([a, b, weight]) => {
+    if (a!.dtype !== b!.dtype || a!.dtype !== weight!.dtype)
+      throw new TypeError("both ends and the weight must have one dtype; convert with to()");
+    requireFloat(a!);
+    return [{ shape: broadcastShapes(a!.shape, b!.shape, weight!.shape), dtype: a!.dtype }];
+  },
+  // d = (1 - w) da + w db + (b - a) dw
+  vjp: ({ inputs: [a, b, weight], gradients: [g] }) => [
+    mul(g!, sub(1, weight!)),
+    mul(g!, weight!),
+    mul(g!, sub(b!, a!)),
+  ],
+  lower: ({ inputs: [a, b, weight] }) => ({ kind: "aten", key: "lerp.Tensor", args: [a!, b!, weight!] }),
+  layout: "iterator",
+  inPlace: { key: "lerp_.Tensor", input: 0 },
+} satisfies Operation);
+
 /** a + w (b - a). */
-export const lerp = (a: Tensor, b: Tensor, weight: Operand): Tensor => add(a, mul(sub(b, a), weight));
+export const lerp = (a: Tensor, b: Tensor, weight: Operand): Tensor =>
+  apply(lerpOperation, [a, b, cast(asTensor(weight, a), a.dtype)]);
 
 /** Gradient of {@link silu} at x, for gradient rules of functions that contain it. */
 export const siluBackward = (g: Tensor, x: Tensor): Tensor => binary("silu_backward", g, x);

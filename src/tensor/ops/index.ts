@@ -99,7 +99,7 @@ export {
   sumTo,
 } from "./reduce.js";
 export { embedding, gather, scatterAdd, indexSelect, indexCopy } from "./index_select.js";
-export { mm, bmm, matmul, linear } from "./matmul.js";
+export { dot, mm, bmm, matmul, linear } from "./matmul.js";
 export { packedLinear } from "./packed.js";
 export { softmax, logSoftmax, rmsNorm, layerNorm, normalize, crossEntropy } from "./softmax.js";
 export { stopGradient, detach, customVjp } from "./structural.js";

@@ -2,8 +2,8 @@
 import { apply, type Operation } from "../operation.js";
 import { numel, sameShape, type Tensor, type TensorType } from "../tensor.js";
 import { broadcastShapes } from "./broadcast.js";
-import { add } from "./elementwise.js";
-import { expand, reshape, transpose } from "./shape.js";
+import { add, mul } from "./elementwise.js";
+import { expand, isTransposed, reshape, transpose } from "./shape.js";
 
 export const operations: Record<string, Operation> = {};
 
@@ -27,11 +27,15 @@ const mmOperation = register({
   },
   // d(AB) = dA B + A dB
   vjp: ({ inputs: [a, b], gradients: [g], needs }) => [
-    needs[0] ? mm(g!, transpose(b!, 0, 1)) : undefined,
-    needs[1] ? mm(transpose(a!, 0, 1), g!) : undefined,
+    needs[0] ? productLike(a!, g!, transpose(b!, 0, 1)) : undefined,
+    needs[1] ? productLike(b!, transpose(a!, 0, 1), g!) : undefined,
   ],
   lower: ({ inputs: [a, b] }) => ({ kind: "aten", key: "mm", args: [a!, b!] }),
 } satisfies Operation);
+
+/** AB, in the memory order of `operand`: where that is a transpose, so is the result, and the gradient lies as the weight. */
+const productLike = (operand: Tensor, a: Tensor, b: Tensor): Tensor =>
+  isTransposed(operand) ? transpose(mm(transpose(b, 0, 1), transpose(a, 0, 1)), 0, 1) : mm(a, b);
 
 const bmmOperation = register({
   name: "bmm",
@@ -50,6 +54,24 @@ const bmmOperation = register({
   lower: ({ inputs: [a, b] }) => ({ kind: "aten", key: "bmm", args: [a!, b!] }),
 } satisfies Operation);
 
+const dotOperation = register({
+  name: "dot",
+  infer: ([a, b]) => {
+    sameDType(a!, b!);
+    if (a!.shape.length !== 1 || !sameShape(a!.shape, b!.shape))
+      throw new TypeError("both must be vectors of one length");
+    return [{ shape: [], dtype: a!.dtype }];
+  },
+  // d(a . b) = b . da + a . db
+  vjp: ({ inputs: [a, b], gradients: [g], needs }) => [
+    needs[0] ? mul(b!, g!) : undefined,
+    needs[1] ? mul(a!, g!) : undefined,
+  ],
+  lower: ({ inputs: [a, b] }) => ({ kind: "aten", key: "dot", args: [a!, b!] }),
+} satisfies Operation);
+
+/** Inner product of two vectors. */
+export const dot = (a: Tensor, b: Tensor): Tensor => apply(dotOperation, [a, b]);
 /** Product of two matrices. */
 export const mm = (a: Tensor, b: Tensor): Tensor => apply(mmOperation, [a, b]);
 /** Products of two equally long rows of matrices. */

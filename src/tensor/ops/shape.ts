@@ -104,6 +104,9 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
     : apply(permuteOperation, [x], { dims: order });
 }
 
+/** Whether a matrix is the transpose of one that lies in memory. */
+export const isTransposed = (x: Tensor): boolean => x.ndim === 2 && x.node.operation === permuteOperation;
+
 /** Swaps two dimensions. */
 export function transpose(x: Tensor, a: number, b: number): Tensor {
   const order = x.shape.map((_, i) => i);

@@ -2,6 +2,9 @@ import * as T from "../../../../src/tensor/index.js";
 import { brain, f, half, op } from "./case.js";
 
 export const matmulCases = [
+  op("dot", [f(7), f(7)], (a, b) => a.dot(b), "a.dot(b)", brain),
+  op("dot", [f(5)], (a) => a.dot(a), "a.dot(a)", half),
+  op("dot", [f(0), f(0)], (a, b) => a.dot(b), "a.dot(b)"),
   op("mm", [f(3, 4), f(4, 5)], (a, b) => a.mm(b), "a.mm(b)", half),
   op("mm", [f(4, 3), f(5, 4)], (a, b) => a.t().mm(b.t()), "a.t().mm(b.t())", brain),
   op("mm", [f(3, 3)], (a) => a.mm(a), "a.mm(a)"),
