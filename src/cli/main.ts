@@ -64,6 +64,7 @@ command(
   )
   .option("--resume", "go on from the last checkpoint in the output folder")
   .option("--overwrite", "clear an output folder that is not empty")
+  .option("--explain", "print each option of a CRAFT run and where its value comes from, and train nothing")
   .allowUnknownOption()
   .allowExcessArguments();
 

@@ -1,7 +1,7 @@
 /** @file `craft sft`: a run file to a trained model. */
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
-import { CRAFTSFTConfig, CRAFTSFTTrainer, craftFields } from "../craft/index.js";
+import { CRAFTSFTConfig, CRAFTSFTTrainer, craftFields, craftPresets } from "../craft/index.js";
 import { Dataset } from "../data/index.js";
 import { CraftError } from "../errors.js";
 import type { LoraConfig } from "../peft/lora.js";
@@ -17,7 +17,11 @@ import {
 } from "../training/index.js";
 import { commandLineOptions, readRunFile } from "./run_file.js";
 
-const columns = z.strictObject({ anchor: z.string().min(1), positive: z.string().min(1) });
+const columns = z.strictObject({
+  anchor: z.string().min(1),
+  positive: z.string().min(1),
+  negatives: z.array(z.string().min(1)).min(1).optional(),
+});
 
 /** What a run file says beside the trainer's options. */
 const dataFields = {
@@ -27,6 +31,7 @@ const dataFields = {
   contrastiveDataset: z.string().min(1).optional(),
   contrastiveEvalDataset: z.string().min(1).optional(),
   contrastiveColumns: columns.optional(),
+  craftPreset: z.enum(craftPresets).optional(),
   usePeft: z.boolean().default(false),
   loraR: z.int().min(1).optional(),
   loraAlpha: z.number().positive().optional(),
@@ -47,7 +52,8 @@ export async function run(options: Record<string, unknown>): Promise<number> {
   const { data, training } = splitOptions(given);
   const craft = data.contrastiveDataset !== undefined || training["craftStrategy"] === "self_align";
   if (!craft) refuseCraftOptions(training, data);
-  const args = craft ? new CRAFTSFTConfig(training) : new SFTConfig(training);
+  const args = craft ? craftConfig(data, training) : new SFTConfig(training);
+  if (options["explain"] === true) return explain(args, options["json"] === true);
   // Before anything is loaded, so that a full folder costs no time.
   const { outputDir, overwriteOutputDir: overwrite, resumeFromCheckpoint: resume } = args.values;
   prepareOutputDir(outputDir, { overwrite, resume: resume !== false });
@@ -107,14 +113,32 @@ function splitOptions(given: Readonly<Record<string, unknown>>): {
   return { data: parseOptions(dataSchema, own, "run file"), training };
 }
 
+function craftConfig(
+  { craftPreset }: DataOptions,
+  training: Readonly<Record<string, unknown>>,
+): CRAFTSFTConfig {
+  return craftPreset === undefined
+    ? new CRAFTSFTConfig(training)
+    : CRAFTSFTConfig.fromPreset(craftPreset, training);
+}
+
+/** Prints what each option is and why, in the place of a run. */
+function explain(args: CRAFTSFTConfig | SFTConfig, json: boolean): number {
+  if (!(args instanceof CRAFTSFTConfig))
+    throw new CraftError({ subject: "--explain", reason: "is for runs with contrastive data" });
+  const explanation = args.explain();
+  process.stdout.write(`${json ? JSON.stringify(explanation.options) : String(explanation)}\n`);
+  return 0;
+}
+
 /** CRAFT's options do nothing without contrastive data, so that giving them is a mistake worth telling. */
 function refuseCraftOptions(training: Readonly<Record<string, unknown>>, data: DataOptions): void {
-  const names = Object.keys(training).filter((name) => name in craftFields);
-  const stray = data.contrastiveColumns === undefined ? names[0] : "contrastiveColumns";
+  const own = (["contrastiveColumns", "craftPreset"] as const).find((name) => data[name] !== undefined);
+  const stray = own ?? Object.keys(training).find((name) => name in craftFields);
   if (stray === undefined) return;
   throw new CraftError({
     subject: optionName(stray),
-    value: stray === "contrastiveColumns" ? data.contrastiveColumns : training[stray],
+    value: own === undefined ? training[stray] : data[own],
     reason: "has no effect, since there is no contrastive data",
     remedy: "Give contrastive_dataset, or craft_strategy: self_align.",
   });

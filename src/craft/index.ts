@@ -1,12 +1,32 @@
 export {
+  CraftConfig,
   craftFields,
+  craftPresets,
   CRAFTSFTConfig,
+  Explanation,
+  getPreset,
+  gradientBalancings,
+  negativeStrategies,
+  reportMetrics,
   type CraftArguments,
+  type CraftFacts,
+  type CraftOptions,
+  type CraftPreset,
   type CRAFTSFTArguments,
   type CRAFTSFTOptions,
+  type ExplainedOption,
+  type OptionRecord,
+  type Origin,
+  type Origins,
 } from "./config.js";
 export * from "./data/index.js";
 export * from "./losses/index.js";
 export * from "./metrics/index.js";
 export { ContrastiveObjective, RepresentationReference, SelfAlignObjective } from "./objectives.js";
+export type {
+  CraftDataOptions,
+  CraftLoaderContext,
+  CraftLoaderFactory,
+  CraftLoaders,
+} from "./trainer_data.js";
 export { CRAFTSFTTrainer, type CRAFTSFTTrainerOptions } from "./trainers.js";

@@ -1,44 +1,65 @@
 /** @file Trainers with the contrastive objective beside their own. */
-import { CraftError } from "../errors.js";
-import { DataLoader } from "../data/loader.js";
-import { Dataset } from "../data/dataset.js";
+import type { LanguageModelingBatch } from "../data/collator.js";
+import { DataLoader, type Loader } from "../data/loader.js";
 import type { Prepared } from "../data/prepared.js";
 import type { SftRowOptions } from "../data/sft_rows.js";
 import type { PreparedRow } from "../data/tokenised_rows.js";
+import type { WindowLoader } from "../data/windows.js";
+import { CraftError } from "../errors.js";
 import type { CausalLM } from "../models/index.js";
 import { SFTObjective } from "../trainers/sft/objective.js";
 import { requireVocabulary } from "../trainers/sft/rows.js";
 import { SFTTrainer, type Rows, type SFTTrainerOptions } from "../trainers/sft/trainer.js";
 import type { Evaluation, TrainingParts } from "../trainers/trainer.js";
-import { evaluateObjective, FixedMixture, type LogEntry, type RunningTotals } from "../training/index.js";
-import { CRAFTSFTConfig, type CRAFTSFTArguments } from "./config.js";
+import { evaluateObjective, FixedMixture, type TaggedBatch } from "../training/index.js";
+import { CRAFTSFTConfig, refuseNotBuilt, type CRAFTSFTArguments } from "./config.js";
 import {
-  CRAFTCollator,
+  CRAFTLoaderPair,
   CRAFTMixedDataLoader,
   checkCraftBundle,
-  makeCraftDatasets,
   preparePairs,
+  type ContrastiveColumns,
+  type CRAFTCollator,
   type CraftDatasetBundle,
-  type CraftStrategy,
+  type PairBatch,
   type PreparedPair,
   type PreparedPairs,
+  type SelfAlignBatch,
 } from "./data/index.js";
+import { craftLogEntry } from "./log_entry.js";
 import { InfoNCELoss, requireNegatives, temperatureRange } from "./losses/index.js";
 import { ContrastiveObjective, RepresentationReference, SelfAlignObjective } from "./objectives.js";
+import {
+  bundleOf,
+  checkLoaders,
+  collatorOf,
+  named,
+  noNegatives,
+  requireDifferentBeginnings,
+  requireDropout,
+  requireSomethingToLearn,
+  withStandardColumns,
+  type CraftDataOptions,
+  type CraftLoaders,
+} from "./trainer_data.js";
 
-/** The column in which prepared rows have the assistant's mask. */
-const assistantMasks = "assistant_masks";
-
-export interface CRAFTSFTTrainerOptions extends Omit<SFTTrainerOptions, "args" | "dataCollator"> {
+export interface CRAFTSFTTrainerOptions
+  extends Omit<SFTTrainerOptions, "args" | "dataCollator">, CraftDataOptions {
   readonly args?: CRAFTSFTConfig;
-  /** What to train on, from {@link makeCraftDatasets}; or give contrastiveDataset. */
-  readonly craftBundle?: CraftDatasetBundle<object, object>;
-  /** Pairs: tokens in input_ids and input_ids_tgt, or text in the columns that contrastiveColumns names. */
-  readonly contrastiveDataset?: Rows | undefined;
-  readonly contrastiveColumns?: { readonly anchor: string; readonly positive: string } | undefined;
+  /** The columns of text in contrastive datasets. */
+  readonly contrastiveColumns?: ContrastiveColumns | undefined;
   /** Pairs to report contrastive loss and accuracy on at each evaluation. */
   readonly contrastiveEvalDataset?: Rows | undefined;
   readonly dataCollator?: CRAFTCollator;
+}
+
+/** Both kinds of data, ready for loaders. */
+interface Data {
+  readonly rows: Prepared<PreparedRow>;
+  readonly pairs: PreparedPairs | undefined;
+  readonly bundle: CraftDatasetBundle<PreparedRow, PreparedPair>;
+  readonly collator: CRAFTCollator;
+  readonly pairsAtATime: number;
 }
 
 /**
@@ -47,18 +68,24 @@ export interface CRAFTSFTTrainerOptions extends Omit<SFTTrainerOptions, "args" |
  */
 export class CRAFTSFTTrainer extends SFTTrainer {
   protected override readonly args: CRAFTSFTArguments;
+  readonly #config: CRAFTSFTConfig;
   readonly #craft: CRAFTSFTTrainerOptions;
   readonly #bundle: CraftDatasetBundle<object, object>;
+  #collator: CRAFTCollator | undefined;
   #nce: InfoNCELoss | undefined;
   #limited = false;
 
+  /** @throws CraftError for options and data that do not go together. */
   constructor(options: CRAFTSFTTrainerOptions) {
     const args = options.args ?? new CRAFTSFTConfig();
     const { dataCollator: _collator, ...rest } = options;
     super({ ...rest, args });
+    this.#config = args;
     this.args = args.values;
     this.#craft = options;
     this.#bundle = bundleOf(options, this.args);
+    args.requireStrategy(this.#bundle.strategy);
+    refuseNotBuilt(this.args, { hardNegatives: false });
   }
 
   /** The contrastive loss with its projection head; there once training has begun. */
@@ -70,44 +97,18 @@ export class CRAFTSFTTrainer extends SFTTrainer {
 
   protected override async prepare(model: CausalLM): Promise<TrainingParts> {
     const { args } = this;
-    const rows = await this.prepareRows(this.#bundle.sft, "train_dataset");
-    const pairs =
-      this.#bundle.strategy === "paired_dataset"
-        ? await this.#preparePairs(this.#bundle.contrastive, "contrastive_dataset")
-        : undefined;
-    const collator = this.#collator();
-    const pairsAtATime = args.craftContrastiveBatchSize ?? args.perDeviceTrainBatchSize;
-    if (pairsAtATime < 2 && args.craftBeta < 1) throw noNegatives(args.craftContrastiveBatchSize);
-    const bundle: CraftDatasetBundle<PreparedRow, PreparedPair> =
-      pairs === undefined
-        ? { strategy: "self_align", sft: rows.dataset }
-        : { strategy: "paired_dataset", sft: rows.dataset, contrastive: pairs.dataset };
-    const loader = new CRAFTMixedDataLoader({
-      bundle,
-      collator,
-      collateSft: collator.collateSft,
-      batchSize: args.perDeviceTrainBatchSize,
-      contrastiveBatchSize: pairsAtATime,
-      gradientAccumulationSteps: args.gradientAccumulationSteps,
-      beta: args.craftBeta,
-      betaMode: args.craftBetaMode,
-      lengthStrategy: args.craftLengthStrategy,
-      seed: args.seed,
-      ...(args.dataloaderDropLast ? { dropLast: true } : {}),
-      ...(args.groupByLength ? { lengths: rows.lengths } : {}),
-      ...(args.groupByLength && pairs !== undefined ? { contrastiveLengths: pairs.lengths } : {}),
-      ...(pairs === undefined ? {} : { contrastiveGroups: pairs.groups }),
-      onNotice: (notice) => this.notice(notice),
-    });
-    requireSomethingToLearn(args.craftAlpha, loader.beta, bundle.strategy);
-    if (loader.beta < 1) await checkCraftBundle(bundle, collator.check);
+    if (args.craftDebug) this.notice(String(this.#config.explain()));
+    requireDropout(args, this.lora?.config.loraDropout ?? 0);
+    const { loader, beta } = await this.#loader();
+    requireSomethingToLearn(args.craftAlpha, beta, this.#bundle.strategy);
     const nce = this.#lossFor(model);
     const size = args.craftProjectionDim ?? model.shape.hiddenSize;
     const reference = new RepresentationReference(size);
+    const views = args.craftSelfAlignViews === "full_response" ? "full_response" : "prompt_response";
     const objectives = [
       new SFTObjective(),
       new ContrastiveObjective(nce, reference),
-      new SelfAlignObjective(nce, reference, args.craftSelfAlignViews),
+      new SelfAlignObjective(nce, reference, views),
     ];
     return {
       objectives,
@@ -115,9 +116,97 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       mixture: new FixedMixture({ sft: args.craftAlpha, contrastive: 1 - args.craftAlpha }),
       evaluations: await this.evaluations(),
       modules: { craft_loss: nce },
-      describe: (totals, norms) => this.#describe(totals, norms),
+      describe: (totals, norms) => craftLogEntry(args, totals, norms),
       afterStep: () => this.#limitTemperature(nce),
       carried: reference,
+    };
+  }
+
+  /** The windows of the run, and the share of SFT in them. */
+  async #loader(): Promise<{ readonly loader: WindowLoader<TaggedBatch>; readonly beta: number }> {
+    const data = await this.#prepareData();
+    const own = await this.#ownLoaders(data);
+    const loader = own === undefined ? this.#mixed(data) : this.#pairOf(own);
+    if (loader.beta < 1 && own === undefined) await checkCraftBundle(data.bundle, data.collator.check);
+    return { loader, beta: loader.beta };
+  }
+
+  async #prepareData(): Promise<Data> {
+    const { args } = this;
+    const rows = await this.prepareRows(this.#bundle.sft, "train_dataset");
+    const pairs =
+      this.#bundle.strategy === "paired_dataset"
+        ? await this.#preparePairs(this.#bundle.contrastive, "contrastive_dataset")
+        : undefined;
+    const pairsAtATime = args.craftContrastiveBatchSize ?? args.perDeviceTrainBatchSize;
+    const alone = (pairs?.negatives.fewest ?? 0) > 0;
+    if (pairsAtATime < 2 && args.craftBeta < 1 && !alone) throw noNegatives(args.craftContrastiveBatchSize);
+    if (args.craftPooling === "cls" && pairs !== undefined) await requireDifferentBeginnings(pairs.dataset);
+    const bundle: Data["bundle"] =
+      pairs === undefined
+        ? { strategy: "self_align", sft: rows.dataset }
+        : { strategy: "paired_dataset", sft: rows.dataset, contrastive: pairs.dataset };
+    return { rows, pairs, bundle, collator: this.#collatorFor(alone ? 1 : 2), pairsAtATime };
+  }
+
+  #mixed({ rows, pairs, bundle, collator, pairsAtATime }: Data) {
+    const { args } = this;
+    return new CRAFTMixedDataLoader({
+      bundle,
+      collator,
+      collateSft: collator.collateSft,
+      batchSize: args.perDeviceTrainBatchSize,
+      contrastiveBatchSize: pairsAtATime,
+      ...this.#mixing(),
+      seed: args.seed,
+      ...(args.dataloaderDropLast ? { dropLast: true } : {}),
+      ...(args.groupByLength ? { lengths: rows.lengths } : {}),
+      ...(args.groupByLength && pairs !== undefined ? { contrastiveLengths: pairs.lengths } : {}),
+      ...(pairs === undefined ? {} : { contrastiveGroups: pairs.groups }),
+    });
+  }
+
+  #pairOf({ sft, contrastive }: CraftLoaders) {
+    return new CRAFTLoaderPair({ sft, contrastive, ...this.#mixing() });
+  }
+
+  #mixing() {
+    const { args } = this;
+    return {
+      gradientAccumulationSteps: args.gradientAccumulationSteps,
+      beta: args.craftBeta,
+      betaMode: args.craftBetaMode,
+      lengthStrategy: args.craftLengthStrategy,
+      onNotice: (notice: string) => this.notice(notice),
+    };
+  }
+
+  /** The user's loaders, with the trainer's own for the kind that is not given; undefined if none is. */
+  async #ownLoaders({ rows, bundle, collator, pairsAtATime }: Data): Promise<CraftLoaders | undefined> {
+    const { craftSftLoader, craftContrastiveLoader, craftLoaderFactory } = this.#craft;
+    const { perDeviceTrainBatchSize: batchSize, seed } = this.args;
+    const pairs = bundle.strategy === "paired_dataset" ? bundle.contrastive : undefined;
+    if (craftLoaderFactory !== undefined) {
+      const { strategy, sft: sftDataset } = bundle;
+      const context = { strategy, sftDataset, contrastiveDataset: pairs, collator, batchSize, seed };
+      return checkLoaders(await craftLoaderFactory({ ...context, contrastiveBatchSize: pairsAtATime }));
+    }
+    if (craftSftLoader === undefined && craftContrastiveLoader === undefined) return undefined;
+    const sft: Loader<LanguageModelingBatch> = craftSftLoader ?? this.batches(rows, batchSize, true);
+    if (craftContrastiveLoader !== undefined) return { sft, contrastive: craftContrastiveLoader };
+    const dataset = pairs ?? rows.dataset;
+    const collate: (rows: readonly object[], where: readonly string[]) => PairBatch | SelfAlignBatch =
+      pairs === undefined ? collator.collateSelfAlign : collator.collatePairs;
+    const dropLast = dataset.length % pairsAtATime === 1;
+    return {
+      sft,
+      contrastive: new DataLoader<object, PairBatch | SelfAlignBatch>({
+        dataset,
+        batchSize: pairsAtATime,
+        collate,
+        seed,
+        dropLast,
+      }),
     };
   }
 
@@ -129,14 +218,10 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     this.notice(`the learnt temperature left [${min}, ${max}] and is kept inside from here on`);
   }
 
-  /** The assistant's mask may be in a column of another name; it is then read as `assistant_masks` is. */
+  /** Columns may have other names; the rows are then read as if they had the standard ones. */
   protected override async prepareRows(rows: Rows, name: string): Promise<Prepared<PreparedRow>> {
-    const { craftAssistantMaskKey: key } = this.args;
-    if (key === assistantMasks) return super.prepareRows(rows, name);
-    const renamed = named(rows, name).map((row) =>
-      Object.hasOwn(row, key) ? { ...row, [assistantMasks]: Reflect.get(row, key) as unknown } : row,
-    );
-    return super.prepareRows(renamed, name);
+    const own = this.#bundle.strategy === "self_align" ? withStandardColumns(rows, name, this.args) : rows;
+    return super.prepareRows(own, name);
   }
 
   protected override rowOptions(): SftRowOptions {
@@ -160,16 +245,17 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     return this.#nce;
   }
 
-  #collator(): CRAFTCollator {
-    if (this.#craft.dataCollator !== undefined) return this.#craft.dataCollator;
+  #collatorFor(minimumPairs: 1 | 2): CRAFTCollator {
     const { args } = this;
-    return new CRAFTCollator({
+    this.#collator ??= collatorOf(this.#craft.dataCollator, {
       padTokenId: this.padTokenId(),
       maxLength: args.maxLength,
       ...(args.padToMultipleOf === undefined ? {} : { padToMultipleOf: args.padToMultipleOf }),
       assistantMaskStrategy: args.craftAssistantMaskStrategy,
       selfAlignViews: args.craftSelfAlignViews,
+      ...(minimumPairs === 1 ? { minimumPairs } : {}),
     });
+    return this.#collator;
   }
 
   async #preparePairs(rows: Rows, name: string): Promise<PreparedPairs> {
@@ -177,14 +263,18 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     const prepared = await preparePairs(named(rows, name), this.options.tokenizer, {
       maxLength: this.args.maxLength,
       onBadRow: this.args.onBadRow,
+      keys: this.args.craftContrastiveKeys,
       ...(columns === undefined ? {} : { columns }),
     });
+    refuseNotBuilt(this.args, { hardNegatives: prepared.negatives.most > 0 });
     const { dataset } = prepared;
     const { shape } = this.model;
     for (let i = 0; i < dataset.length; i++) {
       const pair = await dataset.row(i);
       requireVocabulary(pair.input_ids, "of the anchor", dataset.where(i), shape);
       requireVocabulary(pair.input_ids_tgt, "of the positive", dataset.where(i), shape);
+      for (const negative of pair.input_ids_neg ?? [])
+        requireVocabulary(negative, "of a negative", dataset.where(i), shape);
     }
     this.reportRows(prepared, name);
     return prepared;
@@ -204,7 +294,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     const loader = new DataLoader({
       dataset: pairs.dataset,
       batchSize: size,
-      collate: this.#collator().collatePairs,
+      collate: this.#collatorFor(2).collatePairs,
       shuffle: false,
       dropLast,
     });
@@ -214,70 +304,4 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       evaluateObjective(model, new ContrastiveObjective(this.#lossFor(model)), loader, "sft");
     return [...own, contrastive];
   }
-
-  #describe(totals: RunningTotals, norms: Readonly<Record<string, number>>): LogEntry {
-    const { craftAlpha: alpha } = this.args;
-    const [sft, contrastive] = [totals.loss("sft"), totals.loss("contrastive")];
-    return {
-      "loss/craft_sft": sft,
-      "loss/craft_contrast": contrastive,
-      "loss/craft_total": alpha * (sft ?? 0) + (1 - alpha) * (contrastive ?? 0),
-      ...totals.metrics(),
-      ...Object.fromEntries(Object.entries(norms).map(([task, norm]) => [`grad_norm/${task}`, norm])),
-    };
-  }
 }
-
-const noNegatives = (size: number | undefined): CraftError =>
-  new CraftError({
-    subject: "craft_contrastive_batch_size",
-    value: size ?? "per_device_train_batch_size = 1",
-    reason: "a contrastive batch of one pair has no negatives, so there is nothing to contrast",
-    remedy: "Set it to 2 or more",
-  });
-
-/** @throws CraftError for an alpha that leaves out the only loss that beta lets run. */
-function requireSomethingToLearn(alpha: number, beta: number, strategy: CraftStrategy): void {
-  const only = beta === 1 ? "SFT" : beta === 0 && strategy === "paired_dataset" ? "contrastive" : undefined;
-  if (only === undefined || alpha !== (only === "SFT" ? 0 : 1)) return;
-  throw new CraftError({
-    subject: "craft_alpha",
-    value: alpha,
-    reason: `leaves out the ${only} loss, and with craft_beta = ${beta} there is no other: nothing would be learnt`,
-    remedy: "Change craft_alpha or craft_beta",
-  });
-}
-
-function bundleOf(
-  options: CRAFTSFTTrainerOptions,
-  args: CRAFTSFTArguments,
-): CraftDatasetBundle<object, object> {
-  const { craftBundle, contrastiveDataset, trainDataset } = options;
-  if (craftBundle !== undefined) {
-    if (contrastiveDataset !== undefined) {
-      throw new CraftError({
-        subject: "contrastiveDataset",
-        reason: "is given beside craftBundle, which has one",
-        remedy: "Give one of both.",
-      });
-    }
-    if (args.craftStrategy !== undefined && args.craftStrategy !== craftBundle.strategy) {
-      throw new CraftError({
-        subject: "craft_strategy",
-        value: args.craftStrategy,
-        reason: `the bundle was made for ${craftBundle.strategy}`,
-      });
-    }
-    return craftBundle;
-  }
-  return makeCraftDatasets<object, object>(named(trainDataset, "train_dataset"), {
-    ...(contrastiveDataset === undefined
-      ? {}
-      : { contrastiveDataset: named(contrastiveDataset, "contrastive_dataset") }),
-    ...(args.craftStrategy === undefined ? {} : { strategy: args.craftStrategy }),
-  });
-}
-
-/** Rows in memory under the name by which errors are to call them. */
-const named = (rows: Rows, name: string): Dataset<object> =>
-  rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });

@@ -8,21 +8,31 @@ export {
 } from "./bundle.js";
 export {
   CRAFTCollator,
-  defaultContrastiveKeys,
-  type AssistantMaskStrategy,
-  type ContrastiveKeys,
-  type CRAFTCollatorOptions,
+  type HardNegatives,
   type PairBatch,
   type PairHashes,
   type SelfAlignBatch,
-  type SelfAlignViews,
 } from "./collator.js";
+export {
+  assistantMaskStrategies,
+  selfAlignViews,
+  type AssistantMaskStrategy,
+  type CRAFTCollatorOptions,
+  type SelfAlignViews,
+} from "./collator_options.js";
+export { defaultContrastiveKeys, type ContrastiveKeys } from "./keys.js";
 export {
   CRAFTMixedDataLoader,
   type CraftMicroBatch,
   type CRAFTMixedDataLoaderOptions,
 } from "./mixed_loader.js";
-export { preparePairs, type PairOptions, type PreparedPair, type PreparedPairs } from "./pairs.js";
+export {
+  preparePairs,
+  type ContrastiveColumns,
+  type PairOptions,
+  type PreparedPair,
+  type PreparedPairs,
+} from "./pairs.js";
 export type { CraftObjective } from "./plan.js";
 export {
   betaModes,
@@ -35,3 +45,4 @@ export {
   type MixingSchedule,
   type Share,
 } from "./schedule.js";
+export { CRAFTLoaderPair, type CRAFTLoaderPairOptions } from "./loader_pair.js";

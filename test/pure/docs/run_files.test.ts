@@ -42,6 +42,7 @@ describe("docs/guide/run_files.md", () => {
       "eval_dataset",
       "contrastive_dataset",
       "contrastive_columns",
+      "craft_preset",
     ];
     const more = [
       "contrastive_eval_dataset",

@@ -1,0 +1,30 @@
+/** @file What CRAFT says in a log entry. */
+import { liveTensors } from "../torch/device_tensor.js";
+import type { LogEntry, RunningTotals } from "../training/index.js";
+import type { CraftArguments } from "./config.js";
+
+/** Losses always, and the metrics that `craftReportMetrics` names. */
+export function craftLogEntry(
+  args: CraftArguments,
+  totals: RunningTotals,
+  norms: Readonly<Record<string, number>>,
+): LogEntry {
+  const { craftAlpha: alpha, craftReportMetrics: wanted, craftDebug } = args;
+  const [sft, contrastive] = [totals.loss("sft"), totals.loss("contrastive")];
+  const left = new Set<string>(wanted.map((name) => `metrics/craft_${name}`));
+  const measured = Object.entries(totals.metrics()).filter(
+    ([name]) => !name.startsWith("metrics/craft_") || left.has(name),
+  );
+  const lengths = wanted.includes("gradient_norm") ? Object.entries(norms) : [];
+  return {
+    "loss/craft_sft": sft,
+    "loss/craft_contrast": contrastive,
+    "loss/craft_total": alpha * (sft ?? 0) + (1 - alpha) * (contrastive ?? 0),
+    ...Object.fromEntries(measured),
+    ...Object.fromEntries(lengths.map(([task, norm]) => [`grad_norm/${task}`, norm])),
+    ...(craftDebug && {
+      "debug/live_tensors": liveTensors(),
+      "debug/resident_mib": process.memoryUsage.rss() / 2 ** 20,
+    }),
+  };
+}
