@@ -1,10 +1,11 @@
 /** @file The contrastive objective, and the one that gives both losses in one forward pass. */
 import type { PairBatch, SelfAlignBatch } from "./data/collator.js";
 import type { CausalLM } from "../models/index.js";
-import { HostTensor, slice, type Tensor } from "../tensor/index.js";
+import { cat, HostTensor, slice, type Tensor } from "../tensor/index.js";
 import type { Feeds, LossTerm, Objective, TracedFeeds } from "../training/index.js";
 import { countTokens, labelFeeds, tokenFeeds, tokenTerm } from "../trainers/sft/objective.js";
 import { requireNegatives, type InfoNCELoss, type InfoNCEOutput } from "./losses/index.js";
+import { pooledPlaces, poolRows } from "./losses/pooling.js";
 import { alignment, batchReciprocalRank, representationConsistency, uniformity } from "./metrics/index.js";
 
 /** Where anchors were so far, an exponential mean that the consistency metric compares with. */
@@ -114,17 +115,16 @@ export class ContrastiveObjective implements Objective<PairBatch> {
   }
 
   loss(model: CausalLM, feeds: TracedFeeds): { readonly contrastive: LossTerm } {
-    const states = (side: string): Tensor =>
-      model.hiddenStates(feeds[`${side}_inputIds`]!, { attentionMask: feeds[`${side}_attentionMask`] });
-    const pairs = feeds["anchorHash"]!.shape[0]!;
-    const together = feeds["both_inputIds"] === undefined ? undefined : states("both");
-    const output = this.#nce.forward({
-      anchorHidden: together === undefined ? states("anchor") : slice(together, 0, 0, pairs),
-      anchorMask: feeds["anchorMask"]!,
-      positiveHidden: together === undefined ? states("positive") : slice(together, 0, pairs),
-      positiveMask: feeds["positiveMask"]!,
-      hashes: { anchorHash: feeds["anchorHash"]!, positiveHash: feeds["positiveHash"]! },
-    });
+    const { anchorMask, positiveMask, anchorHash, positiveHash } = feeds;
+    const pairs = anchorHash!.shape[0]!;
+    const pooled = (side: string, mask: Tensor): Tensor => pooledTexts(model, this.#nce, feeds, side, mask);
+    const together =
+      feeds["both_inputIds"] === undefined ? undefined : pooled("both", cat([anchorMask!, positiveMask!]));
+    const output = this.#nce.forwardFromPooled(
+      together === undefined ? pooled("anchor", anchorMask!) : slice(together, 0, 0, pairs),
+      together === undefined ? pooled("positive", positiveMask!) : slice(together, 0, pairs),
+      { hashes: { anchorHash: anchorHash!, positiveHash: positiveHash! } },
+    );
     const { reference } = feeds;
     return {
       contrastive: reference === undefined ? evaluationTerm(output) : contrastiveTerm(output, reference),
@@ -138,6 +138,20 @@ export class ContrastiveObjective implements Objective<PairBatch> {
   tokens({ anchor, positive }: PairBatch): number {
     return countTokens(anchor.attentionMask) + countTokens(positive.attentionMask);
   }
+}
+
+/** Pooled vectors of the texts of one side. Where a pooling takes one position, the model's last layer gives no other. */
+function pooledTexts(
+  model: CausalLM,
+  nce: InfoNCELoss,
+  feeds: TracedFeeds,
+  side: string,
+  mask: Tensor,
+): Tensor {
+  const attentionMask = feeds[`${side}_attentionMask`];
+  const at = pooledPlaces(mask, nce.pooling);
+  const hidden = model.hiddenStates(feeds[`${side}_inputIds`]!, { attentionMask, at });
+  return at === undefined ? nce.pool(hidden, mask) : poolRows(hidden, mask);
 }
 
 /** Token loss and InfoNCE of one forward pass: a row's prompt is the anchor and what the assistant says its positive. */

@@ -40,8 +40,11 @@ export function makePrograms(model: CausalLM, device: Device, packed: boolean): 
           positions: column.sub(starts.reshape([rows, 1])).maximum(0),
           bias: visibleBias(column.reshape([columns, 1]), column, starts),
           cache,
+          at: arange(1, rows + 1)
+            .mul(columns)
+            .sub(1),
         });
-        const logits = model.logits(hidden.select(1, columns - 1));
+        const logits = model.logits(hidden);
         return { ...choose(logits, choice), cache: cache.content };
       }),
     options,

@@ -14,6 +14,11 @@ export interface ForwardOptions {
   readonly positions?: Tensor | undefined;
   /** Keys and values of earlier tokens, for generation. */
   readonly cache?: LayerCaches | undefined;
+  /**
+   * Places in the batch, batch * length positions in a row, whose hidden states are wanted, int64 [n]; all by default.
+   * The last layer then computes little else.
+   */
+  readonly at?: Tensor | undefined;
   /** Added to the attention scores in place of the causal bias, broadcastable to [batch, 1, length, keys]. */
   readonly bias?: Tensor | undefined;
 }
@@ -53,7 +58,10 @@ export abstract class CausalLM extends Module {
   nameOrPath: string | undefined;
   generationConfig: GenerationConfig | undefined;
 
-  /** Final, normalised hidden states [batch, length, hidden] in float32, for ids int64 [batch, length]. */
+  /**
+   * Final, normalised hidden states in float32 for ids int64 [batch, length]: [batch, length, hidden], or [n, hidden]
+   * where places are given.
+   */
   abstract hiddenStates(inputIds: Tensor, options?: ForwardOptions): Tensor;
 
   /** Weight of the head [vocabulary, hidden]; the embedding table where both are tied. */

@@ -17,8 +17,10 @@ import {
   causalBias,
   constant,
   HostTensor,
+  indexSelect,
   maximum,
   paddingBias,
+  reshape,
   scope,
   type Parameter,
   type Tensor,
@@ -41,6 +43,10 @@ interface Shared {
   readonly dtype: DType;
 }
 
+/** Rows [n, size] of x [batch, length, size]; all of x without places. */
+const rowsAt = (x: Tensor, places: Tensor | undefined): Tensor =>
+  places === undefined ? x : indexSelect(reshape(x, [-1, x.shape[2]!]), 0, places);
+
 class LlamaAttention extends Module {
   readonly qProj: Linear;
   readonly kProj: Linear;
@@ -62,7 +68,8 @@ class LlamaAttention extends Module {
     this.#dropout = config.attentionDropout;
   }
 
-  forward(x: Tensor, layer: number, { rotary, bias, cache }: Shared): Tensor {
+  /** @param places whose outputs are wanted, as rows; all by default */
+  forward(x: Tensor, layer: number, { rotary, bias, cache }: Shared, places?: Tensor): Tensor {
     const [batch, length] = x.shape as readonly [number, number];
     // [batch, length, heads * size] to [batch, heads, length, size]
     const heads = (y: Tensor): Tensor => y.reshape([batch, length, -1, this.#headSize]).permute([0, 2, 1, 3]);
@@ -72,7 +79,8 @@ class LlamaAttention extends Module {
     const v = heads(projected[2]);
     const { keys, values } = cache === undefined ? { keys: k, values: v } : cache.update(layer, k, v);
     const mixed = attention(q, keys, values, { bias, scale: 1, dropout: this.#dropout });
-    return this.oProj.forward(mixed.permute([0, 2, 1, 3]).reshape([batch, length, -1]));
+    const joined = mixed.permute([0, 2, 1, 3]).reshape([batch, length, -1]);
+    return this.oProj.forward(rowsAt(joined, places));
   }
 }
 
@@ -101,9 +109,10 @@ class LlamaDecoderLayer extends Module {
   }
 
   /** The residual stream stays in float32; each branch computes in the model's dtype. */
-  forward(x: Tensor, layer: number, shared: Shared): Tensor {
-    const attended = this.selfAttn.forward(this.inputLayernorm.forward(x, shared.dtype), layer, shared);
-    const middle = add(x, attended.to(x.dtype));
+  forward(x: Tensor, layer: number, shared: Shared, places?: Tensor): Tensor {
+    const normed = this.inputLayernorm.forward(x, shared.dtype);
+    const attended = this.selfAttn.forward(normed, layer, shared, places);
+    const middle = add(rowsAt(x, places), attended.to(x.dtype));
     const fed = this.mlp.forward(this.postAttentionLayernorm.forward(middle, shared.dtype));
     return add(middle, fed.to(x.dtype));
   }
@@ -125,13 +134,16 @@ class LlamaModel extends Module {
     this.norm = new RMSNorm(source.parameter("model.norm.weight", [hiddenSize]), rmsNormEps);
   }
 
-  forward(inputIds: Tensor, shared: Shared): Tensor {
+  forward(inputIds: Tensor, shared: Shared, places: Tensor | undefined): Tensor {
     const wide = shared.dtype === "float64" ? "float64" : "float32";
     let x = scope("embed_tokens", () => this.embedTokens.forward(inputIds, wide));
+    // Taking rows out costs a little itself, so that it must leave out a good part.
+    const early = places !== undefined && places.numel <= 0.75 * inputIds.numel;
+    const last = this.layers.length - 1;
     this.layers.forEach((layer, i) => {
-      x = scope(`layers.${i}`, () => layer.forward(x, i, shared));
+      x = scope(`layers.${i}`, () => layer.forward(x, i, shared, early && i === last ? places : undefined));
     });
-    return scope("norm", () => this.norm.forward(x));
+    return scope("norm", () => this.norm.forward(early ? x : rowsAt(x, places)));
   }
 }
 
@@ -196,6 +208,7 @@ export class LlamaForCausalLM extends CausalLM {
       options.attentionMask === undefined
         ? causal
         : add(causal, maximum(paddingBias(options.attentionMask), hiddenScore));
-    return this.model.forward(inputIds, { rotary, bias, cache: options.cache, dtype: this.dtype });
+    const shared = { rotary, bias, cache: options.cache, dtype: this.dtype };
+    return this.model.forward(inputIds, shared, options.at);
   }
 }

@@ -2,12 +2,18 @@ import { customVjp, gelu, mul, silu, siluBackward, type Tensor } from "../tensor
 import { Module } from "./module.js";
 import { linearTogether, type Linear } from "./linear.js";
 
-/** silu(gate) * up (Shazeer 2020). The backward pass computes silu(gate) again instead of keeping it. */
+/** silu(gate) * up (Shazeer 2020). */
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
   return customVjp(
     [gate, up],
-    (g, u) => ({ results: [mul(silu(g), u)], keep: { gate: g, up: u } }),
-    ([gradient], { gate: g, up: u }) => [siluBackward(mul(gradient!, u), g), mul(gradient!, silu(g))],
+    (g, u) => {
+      const activated = silu(g);
+      return { results: [mul(activated, u)], keep: { gate: g, up: u, activated } };
+    },
+    ([gradient], { gate: g, up: u, activated }) => [
+      siluBackward(mul(gradient!, u), g),
+      mul(gradient!, activated),
+    ],
   )[0]!;
 }
 

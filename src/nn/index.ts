@@ -1,7 +1,7 @@
 export { Embedding } from "./embedding.js";
 export { GatedMLP, swiglu } from "./gated_mlp.js";
 export { kaimingUniform, normalInit, uniformInit, xavierUniform } from "./init.js";
-export { Linear, linearTogether, type LinearAdapter } from "./linear.js";
+export { Linear, linearTogether, type LinearAdapter, type LowRank } from "./linear.js";
 export { checkpointName, Module } from "./module.js";
 export { packsWeights, withPackedWeights } from "./packed_weights.js";
 export { RMSNorm } from "./rms_norm.js";

@@ -1,4 +1,14 @@
-import { add, cat, linear, packedLinear, split, zeros, type Tensor } from "../tensor/index.js";
+import {
+  add,
+  cat,
+  customVjp,
+  linear,
+  packedLinear,
+  pad,
+  split,
+  zeros,
+  type Tensor,
+} from "../tensor/index.js";
 import type { DType } from "../torch/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { Module } from "./module.js";
@@ -10,6 +20,14 @@ export interface LinearAdapter {
   delta(x: Tensor): Tensor;
   /** The weight [out, in] with which the layer alone computes the same, in float32 or wider; without dropout. */
   merged(weight: Tensor): Tensor;
+  /** Matrices down [r, in] and up [out, r] with delta(x) = x down^T up^T, if that is all there is to it. */
+  factors?(dtype: DType): LowRank | undefined;
+}
+
+/** A matrix up down, kept as its two factors. */
+export interface LowRank {
+  readonly down: Tensor;
+  readonly up: Tensor;
 }
 
 /** y = x W^T + b with W [out, in], as torch.nn.Linear. */
@@ -48,17 +66,63 @@ export class Linear extends Module {
   }
 }
 
-/** Outputs of several layers for the same input. Packed weights are joined, so that one product computes all. */
+/** Weights of more elements together are not joined: the copy would cost memory, and large products gain nothing. */
+const joinedElements = 2 ** 20;
+
+/**
+ * Outputs of several layers for the same input. Small or packed weights are joined, so that one product computes all;
+ * the same holds for adapters of low rank on top of them.
+ */
 export function linearTogether<const Layers extends readonly Linear[]>(
   layers: Layers,
   x: Tensor,
 ): { readonly [K in keyof Layers]: Tensor };
 export function linearTogether(layers: readonly Linear[], x: Tensor): readonly Tensor[] {
-  if (!packsWeights()) return layers.map((layer) => layer.forward(x));
-  const weight = cat(layers.map((layer) => layer.mergedWeight(x.dtype)));
+  const packs = packsWeights();
+  const elements = layers.reduce((sum, { weight }) => sum + weight.numel, 0);
+  const factors = layers.map(({ adapter }) => adapter?.factors?.(x.dtype));
+  const simple = layers.every(({ adapter }, i) => adapter === undefined || factors[i] !== undefined);
+  if (!packs && (elements > joinedElements || !simple)) return layers.map((layer) => layer.forward(x));
   const bias = layers.some((layer) => layer.bias !== undefined)
     ? cat(layers.map((layer) => layer.bias?.to(x.dtype) ?? zeros([layer.outFeatures], x.dtype)))
     : undefined;
   const sizes = layers.map((layer) => layer.outFeatures);
-  return split(packedLinear(x, weight, bias), sizes, -1);
+  if (packs) {
+    const weight = cat(layers.map((layer) => layer.mergedWeight(x.dtype)));
+    return split(packedLinear(x, weight, bias), sizes, -1);
+  }
+  const y = linear(x, cat(layers.map(({ weight }) => weight.to(x.dtype))), bias);
+  const low = joinFactors(factors, sizes);
+  return splitOutputs(low === undefined ? y : add(y, linear(linear(x, low.down), low.up)), sizes);
 }
+
+/** The factors of several layers as those of one: `up` holds them as blocks on its diagonal. */
+function joinFactors(
+  factors: readonly (LowRank | undefined)[],
+  sizes: readonly number[],
+): LowRank | undefined {
+  const present = factors.filter((f) => f !== undefined);
+  if (present.length === 0) return undefined;
+  const rank = present.reduce((sum, { down }) => sum + down.shape[0]!, 0);
+  let before = 0;
+  const blocks = factors.map((f, i) => {
+    if (f === undefined) return zeros([sizes[i]!, rank], present[0]!.up.dtype);
+    const own = f.up.shape[1]!;
+    before += own;
+    return pad(f.up, 1, before - own, rank - before);
+  });
+  return { down: cat(present.map(({ down }) => down)), up: cat(blocks) };
+}
+
+/** Slices of the last dimension, whose gradients are put together again in one step. */
+const splitOutputs = (y: Tensor, sizes: readonly number[]): readonly Tensor[] =>
+  customVjp(
+    [y],
+    (whole) => ({ results: split(whole, sizes, -1), keep: undefined }),
+    (gradients) => [
+      cat(
+        gradients.map((g, i) => g ?? zeros([...y.shape.slice(0, -1), sizes[i]!], y.dtype)),
+        -1,
+      ),
+    ],
+  );

@@ -24,13 +24,13 @@ export interface TokenLossInput {
   readonly hidden: Tensor;
   /** Head weight [vocabulary, size]. */
   readonly weight: Tensor;
-  /** Which rows of the flattened hidden states predict a label, int64 [n]. */
-  readonly positions: Tensor;
+  /** Which rows of the flattened hidden states predict a label, int64 [n]; all of n rows by default. */
+  readonly positions?: Tensor | undefined;
   /** The labels there, int64 [n]. */
   readonly labels: Tensor;
   /** Weight of each label, float32 [n]; 0 for places that only fill a bucket. */
   readonly weights: Tensor;
-  /** Rows whose logits are held at a time. */
+  /** Rows whose logits are held at a time; by default as many as make up to 16 million logits. */
   readonly chunk?: number;
 }
 
@@ -47,15 +47,16 @@ export function tokenLoss({
   positions,
   labels,
   weights,
-  chunk = 128,
+  chunk = Math.max(32, Math.floor(2 ** 24 / weight.shape[0]!)),
 }: TokenLossInput): Tensor {
   const size = hidden.shape.at(-1)!;
-  const rows = indexSelect(reshape(hidden, [hidden.numel / size, size]), 0, positions);
+  const flat = reshape(hidden, [hidden.numel / size, size]);
+  const rows = positions === undefined ? flat : indexSelect(flat, 0, positions);
   const [loss] = customVjp(
     [rows, weight],
     (h, w) => {
       const parts: ChunkLoss[] = [];
-      for (let start = 0; start < positions.numel; start += chunk) {
+      for (let start = 0; start < labels.numel; start += chunk) {
         const part = (x: Tensor): Tensor => slice(x, 0, start, start + chunk);
         parts.push(chunkLoss(part(h), w, part(labels), part(weights)));
       }

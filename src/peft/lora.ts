@@ -2,10 +2,11 @@
 import { CraftError } from "../errors.js";
 import type { CausalLM } from "../models/causal_lm.js";
 import type { Linear } from "../nn/index.js";
-import { kaimingUniform, Module, type LinearAdapter } from "../nn/index.js";
+import { kaimingUniform, Module, type LinearAdapter, type LowRank } from "../nn/index.js";
 import { Random } from "../random.js";
-import { add, dropout, mul, Parameter, type Tensor } from "../tensor/index.js";
+import { add, dropout, linear, mul, Parameter, type Tensor } from "../tensor/index.js";
 import { DeviceTensor } from "../torch/device_tensor.js";
+import type { DType } from "../torch/dtype.js";
 
 export interface LoraConfig {
   /** Rank: inner size of the two matrices. Default 8. */
@@ -45,9 +46,17 @@ export class LoraAdapter extends Module implements LinearAdapter {
   }
 
   delta(x: Tensor): Tensor {
-    const inner = dropout(x, this.#dropout).matmul(this.loraA.to(x.dtype).transpose(0, 1));
-    // The factor goes to the small product between the two matrices.
-    return mul(inner, this.#scale).matmul(this.loraB.to(x.dtype).transpose(0, 1));
+    const { down, up } = this.#matrices(x.dtype);
+    return linear(linear(dropout(x, this.#dropout), down), up);
+  }
+
+  factors(dtype: DType): LowRank | undefined {
+    return this.#dropout > 0 ? undefined : this.#matrices(dtype);
+  }
+
+  /** The factor goes to A, whose product with it is computed once a step. */
+  #matrices(dtype: DType): LowRank {
+    return { down: mul(this.loraA, this.#scale).to(dtype), up: this.loraB.to(dtype) };
   }
 
   merged(weight: Tensor): Tensor {

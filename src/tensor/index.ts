@@ -9,6 +9,7 @@ export { arange, constant, full, ones, placeholder, scalarLike, zeros } from "./
 export { allOperations } from "./methods.js";
 export { scope, type Operation } from "./operation.js";
 export * from "./ops/index.js";
+export { beforeWidening } from "./ops/elementwise.js";
 export { Parameter } from "./parameter.js";
 export { printGraph } from "./print.js";
 export { optimize, Program, type CompileOptions } from "./program.js";

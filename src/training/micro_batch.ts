@@ -1,6 +1,7 @@
 /** @file Runs one objective on one micro-batch, with or without gradients. */
 import type { CausalLM } from "../models/causal_lm.js";
 import {
+  beforeWidening,
   compile,
   gradients,
   HostTensor,
@@ -18,7 +19,10 @@ export interface TermResult {
   readonly sum: number;
   readonly weight: number;
   readonly metrics: Readonly<Record<string, number>>;
-  /** Gradients of the sum, one for each parameter; the receiver owns them. Empty without gradients. */
+  /**
+   * Gradients of the sum, one for each parameter, in the dtype that they were computed in, which may be narrower than
+   * the parameter's; the receiver owns them. Empty without gradients.
+   */
   readonly gradients: DeviceTensor[];
 }
 
@@ -57,7 +61,7 @@ export class MicroBatchRunner<Batch> {
               weight,
               metrics: { ...metrics },
               observed: targets.length === 0 ? {} : { ...observed },
-              gradients: targets.length === 0 ? [] : gradients(sum, targets),
+              gradients: targets.length === 0 ? [] : gradients(sum, targets).map(beforeWidening),
             },
           ],
         ),

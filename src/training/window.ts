@@ -22,26 +22,33 @@ export interface MixedGradient {
   readonly taskNorms: Readonly<Record<string, number>>;
 }
 
-/** Sum of the squares of all elements. */
-const squaredNorm = (gradients: readonly Tensor[]): Tensor => sum(stack(gradients.map(squared)));
+/** Micro-batches may leave gradients in half precision; they are added up and stepped with in float32. */
+const widened = (gradient: Tensor): Tensor =>
+  gradient.dtype === "float64" ? gradient : gradient.to("float32");
 
+/** Sum of the squares of all elements. */
 function squared(gradient: Tensor): Tensor {
   const flat = gradient.reshape([gradient.numel]);
   return flat.dot(flat);
 }
 
 const accumulate = compile(
-  (total: readonly Tensor[], more: readonly Tensor[]) => total.map((t, i) => t.add(more[i]!)),
-  {
-    donate: [0, 1],
-  },
+  (total: readonly Tensor[], more: readonly Tensor[]) =>
+    total.map((gradient, i) => widened(gradient).add(widened(more[i]!))),
+  { donate: [0, 1] },
 );
 
 const single = compile(
-  (gradients: readonly Tensor[]) => ({ gradients: [...gradients], squared: squaredNorm(gradients) }),
-  {
-    donate: [0],
+  (gradients: readonly Tensor[]) => {
+    const squares: Tensor[] = [];
+    const wide = gradients.map((gradient) => {
+      const result = widened(gradient);
+      squares.push(squared(result));
+      return result;
+    });
+    return { gradients: wide, squared: sum(stack(squares)) };
   },
+  { donate: [0] },
 );
 
 /** Parameter by parameter, so that what is read twice is still in the cache. */
@@ -50,7 +57,7 @@ const mixed = compile(
     const squares: Tensor[][] = tasks.map(() => []);
     const squaresOfTotal: Tensor[] = [];
     const gradients = tasks[0]!.map((_, i) => {
-      const shares = tasks.map((task) => task[i]!);
+      const shares = tasks.map((task) => widened(task[i]!));
       shares.forEach((share, k) => squares[k]!.push(squared(share)));
       const total = shares.reduce((a, b, k) => lerp(a, b, weights.select(0, k).to(a.dtype)));
       squaresOfTotal.push(squared(total));

@@ -55,13 +55,26 @@ export function pool(hidden: Tensor, mask: Tensor, pooling: Pooling): Tensor {
 /** One row of each text: the only ones that are read, and converted. */
 function takeRows(hidden: Tensor, real: Tensor, pooling: "last_token" | "cls"): Tensor {
   const [n, length, size] = hidden.shape as readonly [number, number, number];
+  const rows = indexSelect(reshape(hidden, [n * length, size]), 0, pooledPlaces(real, pooling)!);
+  return poolRows(rows, real);
+}
+
+/**
+ * Where in a batch the one position of each text lies that a pooling takes, for texts with the mask [n, length]: int64
+ * [n], counted through the whole batch. Undefined for poolings that take several. What stands there becomes the pooled
+ * vectors by {@link poolRows}; so a model need not compute anything else.
+ */
+export function pooledPlaces(mask: Tensor, pooling: Pooling): Tensor | undefined {
+  if (pooling !== "last_token" && pooling !== "cls") return undefined;
+  const [n, length] = mask.shape as readonly [number, number];
   // Grows towards the position that is sought, and is 0 outside the text.
   const order = pooling === "last_token" ? arange(1, length + 1) : sub(length, arange(0, length));
-  const place = argmax(where(real, order, 0), 1);
-  const rows = indexSelect(reshape(hidden, [n * length, size]), 0, place.add(arange(0, n).mul(length)));
-  const wide = rows.to(wideDType(hidden));
-  return where(any(real, [1], true), wide, NaN);
+  return argmax(where(mask.ne(0), order, 0), 1).add(arange(0, n).mul(length));
 }
+
+/** Pooled vectors [n, size] of hidden states at {@link pooledPlaces}. A text without any position gives NaN. */
+export const poolRows = (rows: Tensor, mask: Tensor): Tensor =>
+  where(any(mask.ne(0), [1], true), rows.to(wideDType(rows)), NaN);
 
 /** Weights [n, length] of "mean" or "weighted_mean", 0 outside the text. */
 function tokenWeights(real: Tensor, pooling: "mean" | "weighted_mean", dtype: DType): Tensor {

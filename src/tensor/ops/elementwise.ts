@@ -1,6 +1,6 @@
 /** @file Operations that act on each element alone. Gradient rules stand under the derivative they apply. */
 import type { OperatorKey } from "../../torch/dispatcher.js";
-import { dtypeCode, isFloating, type DType } from "../../torch/dtype.js";
+import { dtypeCode, isFloating, promoteTypes, type DType } from "../../torch/dtype.js";
 import { constantValue } from "../leaf.js";
 import { apply, requireFloat, type Operation } from "../operation.js";
 import type { Tensor, TensorType } from "../tensor.js";
@@ -298,6 +298,14 @@ const castOperation = register({
 /** Converts the elements to another dtype; the tensor itself if it has that dtype already. */
 export const cast = (x: Tensor, dtype: DType): Tensor =>
   x.dtype === dtype ? x : apply(castOperation, [x], { dtype });
+/** The tensor that this one was converted from, where that lost nothing: a narrower float. Else the tensor itself. */
+export function beforeWidening(x: Tensor): Tensor {
+  const [source] = x.node.operation === castOperation ? x.node.inputs : [];
+  return source !== undefined && isFloating(source.dtype) && promoteTypes(source.dtype, x.dtype) === x.dtype
+    ? source
+    : x;
+}
+
 /** The same as {@link cast}, under PyTorch's name. */
 export const to = cast;
 

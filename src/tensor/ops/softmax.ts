@@ -2,8 +2,9 @@
 import { dtypeCode, type DType } from "../../torch/dtype.js";
 import { apply, applyAll, requireFloat, type Operation } from "../operation.js";
 import { normalizeDim, sameShape, type Tensor } from "../tensor.js";
-import { add, cast, maximum, mul, neg, rsqrt, sub } from "./elementwise.js";
-import { mean, sum } from "./reduce.js";
+import { full } from "../leaf.js";
+import { add, cast, div, maximum, mul, neg, rsqrt, sub } from "./elementwise.js";
+import { sum } from "./reduce.js";
 import { reshape } from "./shape.js";
 
 export const operations: Record<string, Operation> = {};
@@ -66,12 +67,11 @@ const rmsNormOperation = register({
   ),
   // y = x r with r = (mean(x^2) + eps)^(-1/2): dx = r g - x r^3 mean(g x), and -x r^3 h / n for a gradient h of r
   vjp: ({ inputs: [x], outputs: [, r], gradients: [g, h] }) => {
+    const ofResult = g === undefined ? undefined : rmsNormGradient(g, x!, r!);
+    if (h === undefined) return [ofResult];
     const cube = mul(mul(r!, r!), r!);
-    const ofRoot = h === undefined ? undefined : mul(h, 1 / x!.shape.at(-1)!);
-    const ofResult = g === undefined ? undefined : mean(mul(g, x!), [-1], true);
-    const both = ofRoot === undefined ? ofResult! : ofResult === undefined ? ofRoot : add(ofResult, ofRoot);
-    const pull = mul(x!, mul(both, cube));
-    return [g === undefined ? neg(pull) : sub(mul(g, r!), pull)];
+    const ofRoot = neg(mul(x!, mul(mul(h, 1 / x!.shape.at(-1)!), cube)));
+    return [ofResult === undefined ? ofRoot : add(ofResult, ofRoot)];
   },
   lower: ({ inputs: [x], attributes: { eps } }) => ({
     kind: "aten",
@@ -80,6 +80,49 @@ const rmsNormOperation = register({
   }),
   layout: "strict",
 } satisfies Operation);
+
+// dx = r g - x r^3 mean(g x) by ATen's kernel for the gradient of weight normalisation: v s / |v| with rows v is x r for
+// s = sqrt(n) and |v| = sqrt(n) / r.
+const rmsNormBackward = register({
+  name: "rms_norm_backward",
+  infer: ([g, , r]) => [g!, r!].map(({ shape, dtype }) => ({ shape, dtype })),
+  // For a gradient h of dx, with a = sum(g x) / |v|^2 and b = sum(h x) / |v|^2: dg = r (h - b x), dx = -r (a h + b g),
+  // ds = (sum(h g) - a b |v|^2) / |v|, d|v| = r (3 a b |v|^2 - sum(h g)) / |v|
+  vjp: ({ inputs: [g, x, root, norm], gradients: [h, ofNorms] }) => {
+    if (h === undefined || ofNorms !== undefined) throw new TypeError("only dx can be differentiated");
+    const r = div(root!, norm!);
+    const overRows = (y: Tensor): Tensor => sum(y, [-1], true);
+    const square = mul(norm!, norm!);
+    const [a, b] = [div(overRows(mul(g!, x!)), square), div(overRows(mul(h, x!)), square)];
+    const [hg, cross] = [overRows(mul(h, g!)), mul(mul(a, b), square)];
+    return [
+      mul(r, sub(h, mul(b, x!))),
+      neg(mul(r, add(mul(a, h), mul(b, g!)))),
+      div(sub(hg, cross), norm!),
+      div(mul(r, sub(mul(cross, 3), hg)), norm!),
+    ];
+  },
+  lower: ({ inputs: [g, x, root, norm] }) => ({
+    kind: "aten",
+    key: "_weight_norm_interface_backward",
+    args: [g!, x!, root!, norm!, 0],
+  }),
+  layout: "strict",
+} satisfies Operation);
+
+/** dx for rows x [..., n] that were divided by 1 / r, r [..., 1]. */
+function rmsNormGradient(g: Tensor, x: Tensor, r: Tensor): Tensor {
+  const size = x.shape.at(-1)!;
+  const rows = r.numel;
+  const root = full([rows, 1], Math.sqrt(size), x.dtype);
+  const [dx] = applyAll(rmsNormBackward, [
+    reshape(g, [rows, size]),
+    reshape(x, [rows, size]),
+    root,
+    div(root, reshape(r, [rows, 1])),
+  ]);
+  return reshape(dx!, x.shape);
+}
 
 /**
  * x / sqrt(mean(x^2) + eps) over the last dimension, in float32 (Zhang & Sennrich 2019), times `weight` if given.

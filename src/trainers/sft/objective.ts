@@ -33,7 +33,11 @@ export function labelFeeds(batch: LanguageModelingBatch): Feeds {
   };
 }
 
-/** The token loss for hidden states and {@link labelFeeds}: negative log-likelihood summed over labels. */
+/**
+ * The token loss for {@link labelFeeds}: negative log-likelihood summed over labels.
+ *
+ * @param hidden those of all positions, [batch, length, size], or of the labels' alone, [n, size]
+ */
 export function tokenTerm(
   model: CausalLM,
   hidden: Tensor,
@@ -42,7 +46,7 @@ export function tokenTerm(
   const loss = tokenLoss({
     hidden: hidden.to(model.dtype),
     weight: model.headWeight(),
-    positions: positions!,
+    positions: hidden.ndim === 2 ? undefined : positions,
     labels: labels!,
     weights: weights!,
   });
@@ -60,8 +64,8 @@ export class SFTObjective implements Objective<LanguageModelingBatch> {
   }
 
   loss(model: CausalLM, feeds: TracedFeeds): { readonly sft: LossTerm } {
-    const { inputIds, attentionMask } = feeds;
-    return { sft: tokenTerm(model, model.hiddenStates(inputIds!, { attentionMask }), feeds) };
+    const { inputIds, attentionMask, positions } = feeds;
+    return { sft: tokenTerm(model, model.hiddenStates(inputIds!, { attentionMask, at: positions }), feeds) };
   }
 
   tokens(batch: LanguageModelingBatch): number {
