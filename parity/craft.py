@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 SEED = 41
 OUT = Path(__file__).resolve().parent.parent / "test" / "fixtures" / "craft"
-PAIRS, LENGTH, HIDDEN, DIM = 4, 6, 6, 4
+PAIRS, LENGTH, HIDDEN, DIM, OWN = 4, 6, 6, 4, 2
 
 MASKS = {
     "right": [[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0]],
@@ -69,6 +69,7 @@ def inputs():
         "hidden.bias": randn(HIDDEN) * 0.1,
         "output.weight": randn(DIM, HIDDEN) * 0.5,
         "output.bias": randn(DIM) * 0.1,
+        "ownHidden": randn(PAIRS, OWN, LENGTH, HIDDEN),
     }
     return {name: tensor.float() for name, tensor in drawn.items()}
 
@@ -81,6 +82,8 @@ def chosen(case, shared):
         x[name] = x[name][:count]
         if count == 0:
             del x[name]
+    if not case.get("own"):
+        del x["ownHidden"]
     if not case["dim"]:
         x = {name: tensor for name, tensor in x.items() if not name.endswith(("weight", "bias"))}
     if case.get("learnable"):
@@ -94,12 +97,16 @@ def negatives_of(case, count):
     if "hashes" in case:
         anchors, positives, others = case["hashes"]
         for i in range(PAIRS):
-            for j, text in enumerate([*positives, *others]):
+            own = case["ownHashes"][i] if "ownHashes" in case else []
+            for j, text in enumerate([*positives, *others, *own]):
                 same_anchor = j < PAIRS and anchors[i] == anchors[j]
                 if text in (positives[i], anchors[i]) or same_anchor:
                     table[i][j] = False
     for i, j in case.get("ruledOut", []):
         table[i][j] = False
+    # Of the further negatives, counted from the first of them.
+    for i, j in case.get("ruledOutOfQueue", []):
+        table[i][PAIRS + case.get("negativeHidden", 0) + j] = False
     return table
 
 
@@ -108,8 +115,13 @@ def info_nce(case, shared):
     side = case["padding"]
     masks = {"anchor": MASKS[side], "positive": MASKS[OTHER[side]], "negative": MASKS[side][: case.get("negativeHidden", 0)]}
 
+    if case.get("own"):
+        masks["own"] = [[MASKS[side][(i + k) % PAIRS] for k in range(OWN)] for i in range(PAIRS)]
+
     def embed(name):
-        pooled = pool(x[f"{name}Hidden"], masks[name], case["pooling"])
+        return head(pool(x[f"{name}Hidden"], masks[name], case["pooling"]))
+
+    def head(pooled):
         if case["dim"]:
             inner = F.gelu(F.linear(pooled, x["hidden.weight"], x["hidden.bias"]))
             pooled = F.linear(inner, x["output.weight"], x["output.bias"])
@@ -122,6 +134,9 @@ def info_nce(case, shared):
     if case.get("negatives"):
         candidates.append(x["negatives"])
     similarities = anchor @ torch.cat(candidates).T
+    if case.get("own"):
+        own = [head(pool(x["ownHidden"][i], masks["own"][i], case["pooling"])) for i in range(PAIRS)]
+        similarities = torch.cat([similarities, torch.stack([own[i] @ anchor[i] for i in range(PAIRS)])], 1)
     temperature = x["logTemperature"].exp() if case.get("learnable") else torch.tensor(case["temperature"]).double()
     table = negatives_of(case, similarities.shape[1])
     total, weight = direction(similarities, temperature, table)
@@ -167,6 +182,8 @@ def cases():
     yield {**base, "name": "a pair without negatives", "hashes": [[1, 2, 1, 1], [10, 10, 12, 13], []], "symmetric": True}
     yield {**base, "name": "queue", "negatives": 3}
     yield {**base, "name": "hard negatives", "negativeHidden": 2}
+    yield {**base, "name": "own negatives", "own": True, "pooling": "mean"}
+    yield {**base, "name": "queue with own positives", "negatives": 3, "ruledOutOfQueue": [[0, 1], [2, 0], [2, 2]]}
     yield {**base, "name": "ruled out", "ruledOut": [[0, 1], [0, 2], [3, 0]]}
     yield {
         **base,
@@ -179,6 +196,21 @@ def cases():
         "negatives": 2,
         "hashes": [[1, 2, 3, 4], [10, 11, 10, 12], [1, 20, 21, 11, 22]],
         "ruledOut": [[2, 8]],
+    }
+    yield {
+        **base,
+        "name": "everything, with own negatives",
+        "pooling": "mean",
+        "padding": "left",
+        "learnable": True,
+        "symmetric": True,
+        "own": True,
+        "negatives": 3,
+        "hashes": [[1, 2, 3, 4], [10, 11, 12, 13], [20, 21, 22]],
+        # The anchor's and the positive's own texts are no negatives; that of another pair is one.
+        "ownHashes": [[1, 30], [31, 11], [10, 32], [33, 34]],
+        "ruledOut": [[3, 8]],
+        "ruledOutOfQueue": [[0, 2], [1, 1]],
     }
 
 

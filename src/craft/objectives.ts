@@ -2,14 +2,14 @@
 import type { PairBatch, SelfAlignBatch } from "./data/collator.js";
 import type { CausalLM } from "../models/index.js";
 import { cat, HostTensor, slice, type Tensor } from "../tensor/index.js";
-import type { Feeds, LossTerm, Objective, TracedFeeds } from "../training/index.js";
+import type { Carried, CarriedValues, Feeds, LossTerm, Objective, TracedFeeds } from "../training/index.js";
 import { countTokens, labelFeeds, tokenFeeds, tokenTerm } from "../trainers/sft/objective.js";
 import { requireNegatives, type InfoNCELoss, type InfoNCEOutput } from "./losses/index.js";
 import { pooledPlaces, poolRows } from "./losses/pooling.js";
 import { alignment, batchReciprocalRank, representationConsistency, uniformity } from "./metrics/index.js";
 
 /** Where anchors were so far, an exponential mean that the consistency metric compares with. */
-export class RepresentationReference {
+export class RepresentationReference implements Carried {
   #values: readonly number[];
 
   constructor(size: number) {
@@ -25,12 +25,13 @@ export class RepresentationReference {
   }
 
   /** For checkpoints: a run that goes on compares with the same mean. */
-  state(): Readonly<Record<string, readonly number[]>> {
-    return { representation_reference: this.#values };
+  state(): CarriedValues {
+    return { numbers: { mean: this.#values } };
   }
 
-  restore({ representation_reference: values }: Readonly<Record<string, readonly number[]>>): void {
-    if (values?.length === this.#values.length) this.#values = values;
+  restore({ numbers }: CarriedValues): void {
+    const mean = numbers?.["mean"];
+    if (mean?.length === this.#values.length) this.#values = mean;
   }
 }
 

@@ -118,7 +118,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       modules: { craft_loss: nce },
       describe: (totals, norms) => craftLogEntry(args, totals, norms),
       afterStep: () => this.#limitTemperature(nce),
-      carried: reference,
+      carried: { representation: reference },
     };
   }
 
@@ -300,8 +300,8 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     });
     // A batch without negatives comes up now, and not in the middle of the training.
     for await (const batch of loader) requireNegatives(batch, "batch of contrastive_eval_dataset");
-    const contrastive: Evaluation = (model) =>
-      evaluateObjective(model, new ContrastiveObjective(this.#lossFor(model)), loader, "sft");
+    const contrastive: Evaluation = (model, onPrediction) =>
+      evaluateObjective(model, new ContrastiveObjective(this.#lossFor(model)), loader, "sft", onPrediction);
     return [...own, contrastive];
   }
 }

@@ -89,7 +89,7 @@ async function embedTexts(
   const collator = new CRAFTCollator({ padTokenId: tokenizer.padTokenId ?? 0 });
   const program = compile((ids: Tensor, mask: Tensor) => {
     const pooled = pool(model.hiddenStates(ids), mask, "last_token");
-    return head === undefined ? pooled : head.embed(pooled);
+    return head === undefined ? pooled : head.project(pooled);
   });
   const vectors: Float32Array[] = [];
   try {

@@ -3,6 +3,8 @@ import { CraftError } from "../../errors.js";
 import {
   any,
   arange,
+  bmm,
+  cat,
   eq,
   gather,
   logicalAnd,
@@ -13,6 +15,7 @@ import {
   mul,
   neg,
   slice,
+  squeeze,
   sum,
   transpose,
   unsqueeze,
@@ -22,10 +25,15 @@ import {
 import { batchAccuracy } from "../metrics/ranking.js";
 import { sameTexts, type TextHashes } from "./duplicates.js";
 
-/** n anchors [n, d] against c candidates [c, d], all of length 1; candidate i < n is the positive of anchor i. */
+/**
+ * n anchors [n, d] against candidates that all share, [m, d], and perhaps k of each anchor's own; all vectors have
+ * length 1. Candidate i < n is the positive of anchor i. There are c = m + k candidates.
+ */
 export interface ContrastInput {
   readonly anchor: Tensor;
   readonly candidates: Tensor;
+  /** Negatives of each anchor alone, [n, k, d]. They come after the shared candidates. */
+  readonly ownNegatives?: Tensor | undefined;
   /** 1 / temperature, a number or a scalar. */
   readonly inverseTemperature: Tensor | number;
   /** Leaves out the candidates that say the same as the pair, see {@link sameTexts}. */
@@ -62,9 +70,9 @@ export interface ContrastOutput {
  * @throws {@link CraftError} where an anchor has no other candidate than its positive.
  */
 export function infoNCE(input: ContrastInput): ContrastOutput {
-  const { anchor, candidates, inverseTemperature, symmetric = false } = input;
+  const { anchor, candidates, ownNegatives, inverseTemperature, symmetric = false } = input;
   const n = anchor.shape[0]!;
-  const count = candidates.shape[0]!;
+  const count = candidates.shape[0]! + (ownNegatives?.shape[1] ?? 0);
   if (count < 2)
     throw new CraftError({
       subject: "contrastive batch",
@@ -72,7 +80,9 @@ export function infoNCE(input: ContrastInput): ContrastOutput {
       reason: "one pair alone has no negatives, so there is nothing to contrast",
       remedy: "Use a contrastive batch size of 2 or more, or give further negatives",
     });
-  const similarities = mm(anchor, transpose(candidates, 0, 1));
+  const shared = mm(anchor, transpose(candidates, 0, 1));
+  const similarities =
+    ownNegatives === undefined ? shared : cat([shared, cosinesOf(anchor, ownNegatives)], 1);
   const isOwn = eq(unsqueeze(arange(0, n), 1), unsqueeze(arange(0, count), 0));
   const isNegative = negatives(isOwn, input);
   const scaled = mul(similarities, inverseTemperature);
@@ -94,6 +104,9 @@ export function infoNCE(input: ContrastInput): ContrastOutput {
     ...result,
   };
 }
+
+/** Products [n, k] of each anchor [n, d] with vectors of its own [n, k, d]. */
+const cosinesOf = (anchor: Tensor, own: Tensor): Tensor => squeeze(bmm(own, unsqueeze(anchor, 2)), 2);
 
 function negatives(isOwn: Tensor, { hashes, allowed }: ContrastInput): Tensor {
   let result = logicalNot(isOwn);

@@ -14,28 +14,43 @@ export interface TextHashes {
   readonly anchorHash: Tensor;
   /** [n] */
   readonly positiveHash: Tensor;
-  /** Those of the additional negatives, [m]. */
+  /** Those of the additional negatives that are shared by the batch, [m]. */
   readonly negativeHash?: Tensor | undefined;
+  /** Those of the negatives of each anchor's own, [n, k]. */
+  readonly ownNegativeHash?: Tensor | undefined;
 }
 
-/** Bool [n, n + m]: true where a candidate says the same as the pair. The diagonal, a pair's own positive, is true. */
-export function sameTexts({ anchorHash, positiveHash, negativeHash }: TextHashes): Tensor {
+/** Bool [n, n + m + k]: true where a candidate says the same as the pair. The diagonal, a pair's own positive, is true. */
+export function sameTexts({ anchorHash, positiveHash, negativeHash, ownNegativeHash }: TextHashes): Tensor {
   const equal = (rows: Tensor, columns: Tensor): Tensor => eq(unsqueeze(rows, 1), unsqueeze(columns, 0));
   const repeated = logicalOr(equal(positiveHash, positiveHash), equal(anchorHash, anchorHash));
   const others = logicalOr(repeated, equal(anchorHash, positiveHash));
-  if (negativeHash === undefined) return others;
-  const extra = logicalOr(equal(positiveHash, negativeHash), equal(anchorHash, negativeHash));
-  return cat([others, extra], 1);
+  const parts = [others];
+  if (negativeHash !== undefined)
+    parts.push(logicalOr(equal(positiveHash, negativeHash), equal(anchorHash, negativeHash)));
+  if (ownNegativeHash !== undefined) {
+    const says = (texts: Tensor): Tensor => eq(unsqueeze(texts, 1), ownNegativeHash);
+    parts.push(logicalOr(says(positiveHash), says(anchorHash)));
+  }
+  return parts.length === 1 ? others : cat(parts, 1);
+}
+
+/** The hashes of a batch on the host. */
+export interface HostHashes {
+  readonly anchorHash: Int32Array;
+  readonly positiveHash: Int32Array;
+  /** Of hard negatives, which every anchor of the batch is contrasted with. */
+  readonly negativeHash?: Int32Array | undefined;
 }
 
 /**
- * Checks on the host that some pair of a batch has a negative among the others.
+ * Checks on the host that some pair of a batch has a negative among the others, or among hard negatives.
  *
  * @param where names the batch, for the message
  * @throws {@link CraftError} if none has, so that there is nothing to contrast.
  */
 export function requireNegatives(
-  { anchorHash, positiveHash }: { readonly anchorHash: Int32Array; readonly positiveHash: Int32Array },
+  { anchorHash, positiveHash, negativeHash = new Int32Array() }: HostHashes,
   where = "contrastive batch",
 ): void {
   const same = (i: number, j: number): boolean =>
@@ -44,6 +59,8 @@ export function requireNegatives(
     anchorHash[i] === anchorHash[j];
   // The rule is not symmetric, so each ordered pair is looked at.
   if (anchorHash.some((_, i) => positiveHash.some((_, j) => i !== j && !same(i, j)))) return;
+  const differs = (hash: number, i: number): boolean => hash !== anchorHash[i] && hash !== positiveHash[i];
+  if (anchorHash.some((_, i) => negativeHash.some((hash) => differs(hash, i)))) return;
   const n = anchorHash.length;
   throw new CraftError({
     subject: where,

@@ -1,7 +1,19 @@
 import { refuseUnknown, requireOneOf } from "../../data/options.js";
 import { CraftError } from "../../errors.js";
 import { Module } from "../../nn/index.js";
-import { cat, constant, exp, neg, normalize, Parameter, slice, type Tensor } from "../../tensor/index.js";
+import {
+  cat,
+  constant,
+  exp,
+  full,
+  logicalAnd,
+  neg,
+  normalize,
+  Parameter,
+  reshape,
+  slice,
+  type Tensor,
+} from "../../tensor/index.js";
 import { cpu, type Device } from "../../torch/device.js";
 import { DeviceTensor } from "../../torch/device_tensor.js";
 import { infoNCE, type ContrastOutput } from "./contrast.js";
@@ -52,17 +64,33 @@ export interface Contrast {
    * towards them, but there is one if they are computed in the same program.
    */
   readonly negatives?: Tensor | undefined;
+  /** Bool [n, m]: false where one of `negatives` is not to be a negative of an anchor. */
+  readonly negativesAllowed?: Tensor | undefined;
   /** Leaves out the negatives that say the same as the pair; see {@link sameTexts}. */
   readonly hashes?: TextHashes | undefined;
   /**
-   * Bool [n, n + k + m]: false where a candidate is not to be a negative of an anchor. Candidates are the n positives,
-   * the k hard negatives and the m further ones. A pair's own positive counts whatever stands there.
+   * Bool [n, c]: false where a candidate is not to be a negative of an anchor. Candidates are the n positives, hard
+   * negatives of the batch, the further ones, and hard negatives of an anchor's own. A pair's own positive counts
+   * whatever stands there.
    */
   readonly allowed?: Tensor | undefined;
 }
 
 export interface PooledContrast extends Contrast {
-  /** Pooled hard negatives, [k, h], which pass through the projection head. */
+  /**
+   * Pooled hard negatives, which pass through the projection head: [k, h] for every anchor of the batch, or [n, k, h]
+   * for each anchor its own.
+   */
+  readonly hardNegatives?: Tensor | undefined;
+}
+
+/** Unit vectors in the space of comparison, as {@link InfoNCELoss.embed} gives them. */
+export interface ContrastVectors extends Contrast {
+  /** [n, d] */
+  readonly anchor: Tensor;
+  /** [n, d] */
+  readonly positive: Tensor;
+  /** [k, d] for every anchor of the batch, or [n, k, d] for each anchor its own. */
   readonly hardNegatives?: Tensor | undefined;
 }
 
@@ -72,8 +100,9 @@ export interface InfoNCEInput extends Contrast {
   readonly anchorMask: Tensor;
   readonly positiveHidden: Tensor;
   readonly positiveMask: Tensor;
-  /** Hard negatives of any anchors, [k, length, h]. */
+  /** Hard negatives of all anchors, [k, length, h], or of each anchor its own, [n, k, length, h]. */
   readonly negativeHidden?: Tensor | undefined;
+  /** [k, length] or [n, k, length] */
   readonly negativeMask?: Tensor | undefined;
 }
 
@@ -179,9 +208,7 @@ export class InfoNCELoss extends Module {
       this.pool(anchorHidden, anchorMask),
       this.pool(positiveHidden, positiveMask),
       {
-        negatives: input.negatives,
-        hashes: input.hashes,
-        allowed: input.allowed,
+        ...input,
         hardNegatives:
           negativeHidden === undefined || negativeMask === undefined
             ? undefined
@@ -190,15 +217,26 @@ export class InfoNCELoss extends Module {
     );
   }
 
-  /** One vector a text, [n, h] in float32, from hidden states [n, length, h] and a mask [n, length]. */
+  /**
+   * One vector a text, [n, h] in float32, from hidden states [n, length, h] and a mask [n, length]; or [n, k, h], from
+   * [n, k, length, h] and [n, k, length].
+   */
   pool(hidden: Tensor, mask: Tensor): Tensor {
-    return pool(hidden, mask, this.pooling);
+    if (hidden.ndim !== 4) return pool(hidden, mask, this.pooling);
+    const [n, k, length, size] = hidden.shape as readonly [number, number, number, number];
+    const flat = pool(reshape(hidden, [n * k, length, size]), reshape(mask, [n * k, length]), this.pooling);
+    return reshape(flat, [n, k, size]);
   }
 
   /** Pooled vectors [n, h] to unit vectors in the space of comparison, [n, d]. */
-  embed(pooled: Tensor): Tensor {
+  project(pooled: Tensor): Tensor {
     const wide = pooled.to(wideDType(pooled));
     return normalize(this.projectionHead?.forward(wide) ?? wide);
+  }
+
+  /** Hidden states [n, length, h] with a mask [n, length] to unit vectors in the space of comparison, [n, d]. */
+  embed(hidden: Tensor, mask: Tensor): Tensor {
+    return this.project(this.pool(hidden, mask));
   }
 
   /**
@@ -209,41 +247,93 @@ export class InfoNCELoss extends Module {
    * @throws {@link CraftError} where one pair stands alone, without any negative.
    */
   forwardFromPooled(anchor: Tensor, positive: Tensor, contrast: PooledContrast = {}): InfoNCEOutput {
-    const { negatives, hardNegatives, hashes, allowed } = contrast;
-    const n = this.#requirePairs(anchor, positive, hardNegatives);
+    const { hardNegatives: hard } = contrast;
+    const size = this.#hiddenSize;
+    requireVectors("pooled vectors", size, { anchor, positive, hardNegatives: hard });
+    const n = anchor.shape[0]!;
     // All sides pass through the head as rows of one matrix.
-    const pooled = [anchor, positive, ...(hardNegatives === undefined ? [] : [hardNegatives])];
-    const embedded = this.embed(cat(pooled));
-    const anchors = slice(embedded, 0, 0, n);
-    const others = slice(embedded, 0, n);
-    const log = this.logTemperature?.to(embedded.dtype);
+    const rows = [anchor, positive, ...(hard === undefined ? [] : [reshape(hard, [-1, size])])];
+    const vectors = this.project(cat(rows));
+    const others = hard && slice(vectors, 0, 2 * n);
+    return this.contrast({
+      ...contrast,
+      anchor: slice(vectors, 0, 0, n),
+      positive: slice(vectors, 0, n, 2 * n),
+      hardNegatives: hard && others && reshape(others, [...hard.shape.slice(0, -1), -1]),
+    });
+  }
+
+  /**
+   * The loss of vectors that {@link embed} gave, perhaps in other programs: what is left when the model has run.
+   *
+   * @throws {@link CraftError} where one pair stands alone, without any negative.
+   */
+  contrast(input: ContrastVectors): InfoNCEOutput {
+    const { anchor, positive, hardNegatives: hard, negatives, hashes } = input;
+    requireVectors("vectors", anchor.shape[1]!, { anchor, positive, hardNegatives: hard, negatives });
+    const own = hard?.ndim === 3 ? hard : undefined;
+    const shared = [
+      positive,
+      ...(hard === undefined || own ? [] : [hard]),
+      ...(negatives ? [negatives] : []),
+    ];
+    const log = this.logTemperature?.to(anchor.dtype);
     const contrasted = infoNCE({
-      anchor: anchors,
-      candidates: negatives === undefined ? others : cat([others, negatives.to(others.dtype)]),
+      anchor,
+      candidates: shared.length === 1 ? positive : cat(shared.map((each) => each.to(anchor.dtype))),
+      ownNegatives: own,
       inverseTemperature: log === undefined ? 1 / this.#temperature : exp(neg(log)),
       hashes,
-      allowed,
+      allowed: allowedOf(input, own?.shape[1] ?? 0),
       symmetric: this.symmetric,
     });
     return {
       ...contrasted,
       temperature: log === undefined ? constant(this.#temperature) : exp(log),
-      anchor: anchors,
-      positive: slice(embedded, 0, n, 2 * n),
+      anchor,
+      positive,
     };
   }
+}
 
-  #requirePairs(anchor: Tensor, positive: Tensor, hardNegatives: Tensor | undefined): number {
-    const given = [anchor, positive, ...(hardNegatives === undefined ? [] : [hardNegatives])];
-    const fits = given.every(({ shape }) => shape.length === 2 && shape[1] === this.#hiddenSize);
-    if (!fits || anchor.shape[0] !== positive.shape[0])
-      throw new TypeError(
-        `InfoNCELoss: pooled vectors must be [n, ${this.#hiddenSize}] with equal n on both sides, got ${given
-          .map(({ shape }) => `[${shape.join(", ")}]`)
-          .join(", ")}.`,
-      );
-    return anchor.shape[0]!;
-  }
+/** `allowed` of all candidates, with `negativesAllowed` in its place among them. */
+function allowedOf(
+  { anchor, hardNegatives, allowed, negatives, negativesAllowed }: ContrastVectors,
+  own: number,
+): Tensor | undefined {
+  if (negativesAllowed === undefined) return allowed;
+  const n = anchor.shape[0]!;
+  const count = negatives?.shape[0] ?? 0;
+  if (negativesAllowed.shape.join() !== `${n},${count}`)
+    throw new TypeError(
+      `InfoNCELoss: negativesAllowed must be for [${n}, ${count}] anchors and negatives, got [${negativesAllowed.shape.join(", ")}].`,
+    );
+  const before = n + (hardNegatives?.ndim === 2 ? hardNegatives.shape[0]! : 0);
+  const free = (columns: number): Tensor => full([n, columns], 1, "bool");
+  const whole = cat([free(before), negativesAllowed, ...(own > 0 ? [free(own)] : [])], 1);
+  return allowed === undefined ? whole : logicalAnd(allowed, whole);
+}
+
+/** Anchors and positives [n, size], hard negatives [k, size] or [n, k, size], others [m, size]. */
+function requireVectors(
+  what: string,
+  size: number,
+  given: Readonly<Record<string, Tensor | undefined>>,
+): void {
+  const { anchor, positive, hardNegatives } = given;
+  const n = anchor?.shape[0];
+  const sides = Object.values(given).filter((each) => each !== undefined);
+  const fits =
+    sides.every(({ shape, ndim }) => shape.at(-1) === size && (ndim === 2 || ndim === 3)) &&
+    anchor?.ndim === 2 &&
+    positive?.ndim === 2 &&
+    positive.shape[0] === n &&
+    (hardNegatives?.ndim !== 3 || hardNegatives.shape[0] === n);
+  if (fits) return;
+  const shapes = sides.map(({ shape }) => `[${shape.join(", ")}]`).join(", ");
+  throw new TypeError(
+    `InfoNCELoss: ${what} must be [n, ${size}] with equal n on both sides, and negatives [k, ${size}] or [n, k, ${size}], got ${shapes}.`,
+  );
 }
 
 function requireSize(subject: string, value: number): void {

@@ -1,9 +1,9 @@
-/** @file Measures of a contrastive batch, as traced functions of tensors. */
-export { batchAccuracy, batchReciprocalRank } from "./ranking.js";
+/** @file Measures of a contrastive batch, as traced functions of tensors; those of `compute.ts` take arrays too. */
 export {
-  alignment,
-  referenceMomentum,
-  representationConsistency,
-  uniformity,
+  computeContrastiveAccuracy,
+  computeRepresentationConsistency,
   updateRepresentationReference,
-} from "./representation.js";
+} from "./compute.js";
+export type { HostVectors } from "./host.js";
+export { batchAccuracy, batchReciprocalRank } from "./ranking.js";
+export { alignment, referenceMomentum, representationConsistency, uniformity } from "./representation.js";

@@ -64,11 +64,7 @@ const isUnset = (reference: Tensor): Tensor => eq(sum(mul(reference, reference))
  * @param anchor [n, d]
  * @param momentum in [0, 1]
  */
-export function updateRepresentationReference(
-  reference: Tensor,
-  anchor: Tensor,
-  momentum = referenceMomentum,
-): Tensor {
+export function movedReference(reference: Tensor, anchor: Tensor, momentum = referenceMomentum): Tensor {
   const centre = mean(anchor, [0]);
   const moved = add(mul(reference, momentum), mul(centre, 1 - momentum));
   return where(isUnset(reference), centre, moved);
@@ -79,7 +75,7 @@ export function updateRepresentationReference(
  * have all become one.
  *
  * @param anchor [n, d]
- * @param reference [d], from {@link updateRepresentationReference} of the batches before; zeros where there is none,
+ * @param reference [d], from {@link movedReference} of the batches before; zeros where there is none,
  * and then the batch's own mean stands for it, so that the first value is a number too.
  * @returns the scalar `consistency`, and the `reference` for the next batch.
  */
@@ -91,6 +87,6 @@ export function representationConsistency(
   const cosines = mul(normalize(anchor), normalize(unsqueeze(against, 0)));
   return {
     consistency: mean(sum(cosines, [1])),
-    reference: updateRepresentationReference(reference, anchor),
+    reference: movedReference(reference, anchor),
   };
 }

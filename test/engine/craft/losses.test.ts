@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { InfoNCELoss, type InfoNCEInput, type Pooling } from "../../../src/craft/losses/index.js";
 import { batchReciprocalRank } from "../../../src/craft/metrics/index.js";
-import { compile, gradients, HostTensor, type Feed, type Tensor } from "../../../src/tensor/index.js";
+import {
+  compile,
+  gradients,
+  HostTensor,
+  type Feed,
+  type NestedNumbers,
+  type Tensor,
+} from "../../../src/tensor/index.js";
 import { loadTorch } from "../../../src/torch/torch.js";
 import { expectClose, hostTensor, largestDifference, need, readTensors, type Expected } from "../fixtures.js";
 
@@ -19,7 +26,12 @@ interface Case {
   readonly negativeHidden?: number;
   readonly hashes?: readonly [readonly number[], readonly number[], readonly number[]];
   readonly ruledOut?: readonly (readonly [number, number])[];
-  readonly masks: Readonly<Record<string, readonly (readonly number[])[]>>;
+  /** Of the further negatives alone. */
+  readonly ruledOutOfQueue?: readonly (readonly [number, number])[];
+  /** Whether each anchor has negatives of its own. */
+  readonly own?: boolean;
+  readonly ownHashes?: readonly (readonly number[])[];
+  readonly masks: Readonly<Record<string, NestedNumbers>>;
   readonly expected: Readonly<Record<"sum" | "weight" | "accuracy" | "reciprocalRank", number>>;
 }
 
@@ -36,7 +48,7 @@ beforeAll(async () => {
 });
 
 const ints = (values: readonly number[]): HostTensor => new HostTensor([...values], [values.length], "int32");
-const mask = (rows: readonly (readonly number[])[]): HostTensor => HostTensor.from(rows, "int64");
+const mask = (rows: NestedNumbers): HostTensor => HostTensor.from(rows, "int64");
 /** The fixture's names leave out the head's path. */
 const shortName = (path: string): string =>
   path === "log_temperature" ? "logTemperature" : path.replace("projection_head.", "");
@@ -64,13 +76,27 @@ function build(test: Case): InfoNCELoss {
 }
 
 /** The inputs that gradients are compared for; the loss takes them under these names. */
-const differentiated = ["anchorHidden", "positiveHidden", "negativeHidden", "negatives"] as const;
+const differentiated = [
+  "anchorHidden",
+  "positiveHidden",
+  "negativeHidden",
+  "negatives",
+  "ownHidden",
+] as const;
+
+/** Bool, false at the given places. */
+function without(
+  shape: readonly [number, number],
+  places: readonly (readonly [number, number])[],
+): HostTensor {
+  const allowed = new Uint8Array(shape[0] * shape[1]).fill(1);
+  for (const [i, j] of places) allowed[i * shape[1] + j] = 0;
+  return new HostTensor(allowed, shape, "bool");
+}
 
 function feeds(test: Case): Record<string, Feed> {
-  const { masks, hashes, ruledOut, negativeHidden = 0, negatives = 0 } = test;
-  const candidates = 4 + negativeHidden + negatives;
-  const allowed = new Uint8Array(4 * candidates).fill(1);
-  for (const [i, j] of ruledOut ?? []) allowed[i * candidates + j] = 0;
+  const { masks, hashes, ownHashes, ruledOut, ruledOutOfQueue, negativeHidden = 0, negatives = 0 } = test;
+  const candidates = 4 + negativeHidden + negatives + (test.own === true ? 2 : 0);
   return {
     anchorHidden: rows("anchorHidden", 4),
     anchorMask: mask(masks["anchor"]!),
@@ -81,24 +107,28 @@ function feeds(test: Case): Record<string, Feed> {
       negativeMask: mask(masks["negative"]!),
     }),
     ...(negatives > 0 && { negatives: rows("negatives", negatives) }),
-    ...(ruledOut && { allowed: new HostTensor(allowed, [4, candidates], "bool") }),
+    ...(test.own && { ownHidden: rows("ownHidden", 4), ownMask: mask(masks["own"]!) }),
+    ...(ownHashes && { ownHash: HostTensor.from(ownHashes, "int32") }),
+    ...(ruledOut && { allowed: without([4, candidates], ruledOut) }),
+    ...(ruledOutOfQueue && { negativesAllowed: without([4, negatives], ruledOutOfQueue) }),
     ...(hashes && { anchorHash: ints(hashes[0]), positiveHash: ints(hashes[1]) }),
     ...(hashes && hashes[2].length > 0 && { negativeHash: ints(hashes[2]) }),
   };
 }
 
 function inputOf(x: Readonly<Record<string, Tensor>>): InfoNCEInput {
-  const { anchorHash, positiveHash, negativeHash } = x;
+  const { anchorHash, positiveHash, negativeHash, ownHash: ownNegativeHash } = x;
   return {
     anchorHidden: x["anchorHidden"]!,
     anchorMask: x["anchorMask"]!,
     positiveHidden: x["positiveHidden"]!,
     positiveMask: x["positiveMask"]!,
-    negativeHidden: x["negativeHidden"],
-    negativeMask: x["negativeMask"],
+    negativeHidden: x["negativeHidden"] ?? x["ownHidden"],
+    negativeMask: x["negativeMask"] ?? x["ownMask"],
     negatives: x["negatives"],
+    negativesAllowed: x["negativesAllowed"],
     allowed: x["allowed"],
-    hashes: anchorHash && positiveHash && { anchorHash, positiveHash, negativeHash },
+    hashes: anchorHash && positiveHash && { anchorHash, positiveHash, negativeHash, ownNegativeHash },
   };
 }
 
@@ -140,6 +170,24 @@ describe("InfoNCELoss against PyTorch", () => {
     );
     for (const [name, gradient] of Object.entries(result.gradients))
       expectClose(gradient, need(fixture, prefix + name), `gradient of ${name}`, 2e-5);
+  });
+
+  it("is the same from vectors that were embedded in other programs", async () => {
+    const test = infoNCE.find(({ name }) => name === "everything")!;
+    using nce = build(test);
+    const whole = compile((x: Record<string, Tensor>) => nce.forward(inputOf(x)).sum);
+    const embed = compile((hidden: Tensor, m: Tensor) => nce.embed(hidden, m));
+    const contrast = compile((x: Record<string, Tensor>, anchor: Tensor, positive: Tensor, hard: Tensor) => {
+      const { negatives, hashes, allowed } = inputOf(x);
+      return nce.contrast({ negatives, hashes, allowed, anchor, positive, hardNegatives: hard }).sum;
+    });
+    const fed = feeds(test);
+    const side = (name: string) => embed(fed[`${name}Hidden`]!, fed[`${name}Mask`]!);
+    const vectors = [await side("anchor"), await side("positive"), await side("negative")] as const;
+    const expected = (await whole(fed)).item();
+    const apart = (await contrast(fed, ...vectors)).item();
+    expect(Math.abs(apart - expected)).toBeLessThanOrEqual(1e-5 * expected);
+    for (const program of [whole, embed, contrast]) program.dispose();
   });
 
   it("notices other data: the gradients of one case are not those of another", async () => {

@@ -123,7 +123,7 @@ async function train({ strategy, accumulation, alpha }: Setting) {
     trainDataset: sftRows(7, 6, 8),
     contrastiveDataset: strategy === "paired_dataset" ? pairRows(5, 4, 5) : undefined,
     dataCollator: watched(seen),
-    listeners: [{ onStepEnd: () => windows.push(seen.splice(0)) }],
+    callbacks: [{ onStepEnd: () => windows.push(seen.splice(0)) }],
   });
   await trainer.train();
   return { trainer, model, windows, outputDir };

@@ -61,7 +61,7 @@ async function train(
   const model = await tinyModel();
   const counts: number[] = [];
   const trainer = craftTrainer(model, outputDir, options, {
-    listeners: [{ onStepEnd: () => counts.push(liveTensors()) }],
+    callbacks: [{ onStepEnd: () => counts.push(liveTensors()) }],
     ...more,
   });
   const output = await trainer.train();
@@ -210,7 +210,7 @@ describe("what moves", () => {
     const options = { craftLearnableTemperature: true, craftProjectionDim: null, learningRate: 20 };
     const outputDir = newFolder();
     const trainer = craftTrainer(model, outputDir, options, {
-      listeners: [{ onNotice: (notice) => notices.push(notice) }],
+      callbacks: [{ onNotice: (notice) => notices.push(notice) }],
     });
     await trainer.train();
     const temperatures = readLog(outputDir).map((entry) => entry["metrics/craft_temperature"]!);

@@ -42,7 +42,7 @@ async function attempt(
         outputDir,
       }),
       trainDataset: rows,
-      listeners: [{ onNotice: (notice) => notices.push(notice), onTrainBegin: () => spoil(trainer) }],
+      callbacks: [{ onNotice: (notice) => notices.push(notice), onTrainBegin: (): void => spoil(trainer) }],
       ...(options.craftStrategy === "self_align" || more.craftBundle ? {} : { contrastiveDataset: pairs }),
       ...more,
     });
