@@ -11,7 +11,7 @@ import {
   numThreads,
   SFTConfig,
   SFTTrainer,
-  type TrainingListener,
+  type TrainerCallback,
 } from "../../src/index.js";
 import { pairRows, rowsPerStep, sftRows } from "../workload.js";
 import { cpuSeconds, Quit, Session } from "./session.js";
@@ -28,7 +28,7 @@ if (given.checkpoint === undefined) throw new Error("--checkpoint is missing");
 const session = new Session(given.craft ? "craft_sft" : "sft", given.once);
 
 /** Runs trainer.train() itself; only the moment at which each step begins is the driver's. */
-class StepByStep implements TrainingListener {
+class StepByStep implements TrainerCallback {
   readonly #facts: Readonly<Record<string, unknown>>;
   #began = 0;
   #cpuBegan = 0;
@@ -69,7 +69,7 @@ const common = {
     ? undefined
     : { r: 8, loraAlpha: 16, targetModules: ["q_proj", "k_proj", "v_proj", "o_proj"] },
   trainDataset: sftRows(),
-  listeners: [new StepByStep(facts)],
+  callbacks: [new StepByStep(facts)],
 };
 // What is not named here is the trainer's own default, as with the peers.
 const settings = {

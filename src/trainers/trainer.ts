@@ -1,50 +1,46 @@
 /** @file What all trainers share: the model and its adapter, the loop, evaluation, saving and resuming. */
-import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { CraftError } from "../errors.js";
 import { refuseUnknown } from "../data/options.js";
 import type { WindowLoader } from "../data/windows.js";
 import { AutoModelForCausalLM, CausalLM, savePretrained } from "../models/index.js";
 import type { Module } from "../nn/module.js";
 import type { AdamW } from "../optim/index.js";
-import { newAdapterConfig, readAdapterConfig, writeAdapter } from "../peft/adapter_files.js";
+import { newAdapterConfig, writeAdapter } from "../peft/adapter_files.js";
 import { defaultLoraConfig, LoraModel, type LoraConfig } from "../peft/lora.js";
 import type { Parameter } from "../tensor/index.js";
 import type { Tokenizer } from "../text/index.js";
 import type { DType } from "../torch/dtype.js";
 import { loadTorch } from "../torch/torch.js";
 import type { TrainingArguments } from "../training/arguments.js";
-import {
-  pruneCheckpoints,
-  readMoments,
-  readParameters,
-  readTrainerState,
-  requireSameOrder,
-  resolveCheckpoint,
-  writeFolderAtomically,
-  writeParameters,
-  writeTrainerState,
-  type TrainerState,
-} from "../training/checkpoint.js";
+import { pruneCheckpoints, resolveCheckpoint } from "../training/checkpoint.js";
 import {
   clearOutputDir,
   ConsoleProgress,
+  Interruption,
   JsonlLog,
   prepareOutputDir,
+  reportsOf,
   toMasterWeights,
   TrainingLoop,
+  type AllCarried,
+  type Describe,
   type LogEntry,
   type LoopState,
   type Mixture,
   type Objective,
-  type RunningTotals,
+  type OnPrediction,
+  type SaveKind,
   type TaggedBatch,
-  type TrainingListener,
+  type TrainerCallback,
+  type TrainerState,
   type TrainOutput,
 } from "../training/index.js";
+import { settingsOf, type RunFacts } from "../training/run_settings.js";
+import { SavedRun } from "./saved_run.js";
 
-/** Scores a model on data of its own; see evaluateObjective. */
-export type Evaluation = (model: CausalLM) => Promise<LogEntry>;
+/** Scores a model on data of its own, and tells of each batch; see evaluateObjective. */
+export type Evaluation = (model: CausalLM, onPrediction?: OnPrediction) => Promise<LogEntry>;
 
 /** What a trainer puts into the loop. */
 export interface TrainingParts {
@@ -54,13 +50,10 @@ export interface TrainingParts {
   readonly evaluations: readonly Evaluation[];
   /** Modules that are trained beside the model, by the name under which they are saved. */
   readonly modules?: Readonly<Record<string, Module>>;
-  readonly describe?: (totals: RunningTotals, taskNorms: Readonly<Record<string, number>>) => LogEntry;
+  readonly describe?: Describe;
   readonly afterStep?: () => void;
-  /** Numbers beside the parameters that a resumed run must go on with. */
-  readonly carried?: {
-    state(): Readonly<Record<string, readonly number[]>>;
-    restore(state: Readonly<Record<string, readonly number[]>>): void;
-  };
+  /** State beside the parameters, by the name under which it is saved, that a resumed run must go on with. */
+  readonly carried?: AllCarried;
 }
 
 export interface TrainerOptions {
@@ -69,12 +62,16 @@ export interface TrainerOptions {
   /** Attaches new LoRA adapters and trains only those. */
   readonly peftConfig?: Partial<LoraConfig> | undefined;
   readonly tokenizer?: Tokenizer | undefined;
-  /** Hear what happens, beside the console and log.jsonl. */
-  readonly listeners?: readonly TrainingListener[];
+  /** Hear what happens and steer the run, beside the console and log.jsonl. */
+  readonly callbacks?: readonly TrainerCallback[];
 }
 
-const extraFile = "craft.safetensors";
-const adapterFile = "adapter_model.safetensors";
+export interface TrainOptions {
+  /** Stops the run as Ctrl-C does: after the running micro-batch, with a checkpoint. */
+  readonly signal?: AbortSignal;
+  /** Listen for SIGINT and SIGTERM while the run goes on. Default true. */
+  readonly handleSignals?: boolean;
+}
 
 /** A training run from its options to its output folder. */
 export abstract class Trainer {
@@ -113,11 +110,15 @@ export abstract class Trainer {
     return this.#lora;
   }
 
-  /** Listeners of a run, the built-in ones first. */
-  protected async listeners(): Promise<TrainingListener[]> {
-    const own: TrainingListener[] = [new JsonlLog(this.args.outputDir)];
+  /** Callbacks of a run, the built-in ones first. */
+  protected async callbacks(): Promise<TrainerCallback[]> {
+    const own: TrainerCallback[] = [new JsonlLog(this.args.outputDir)];
+    if (reportsOf(this.args).has("tensorboard")) {
+      const { TensorBoardCallback } = await import("../training/tensorboard.js");
+      own.push(new TensorBoardCallback(this.args.outputDir));
+    }
     if (!this.args.disableTqdm) own.push(await ConsoleProgress.create());
-    return [...own, ...(this.options.listeners ?? [])];
+    return [...own, ...(this.options.callbacks ?? [])];
   }
 
   /**
@@ -125,42 +126,60 @@ export abstract class Trainer {
    * checkpoints on the way.
    *
    * @throws CraftError for bad data and options before anything is computed, and for a loss that is not finite.
+   * @throws TrainingInterrupted after Ctrl-C or another request to stop, when a checkpoint is written.
    */
-  async train(): Promise<TrainOutput> {
+  async train(options: TrainOptions = {}): Promise<TrainOutput> {
     const { args } = this;
+    refuseUnknown("train", options, ["signal", "handleSignals"]);
+    options.signal?.throwIfAborted();
     const resume = args.resumeFromCheckpoint !== false;
     prepareOutputDir(args.outputDir, { overwrite: args.overwriteOutputDir, resume });
     const checkpoint = resolveCheckpoint(args.resumeFromCheckpoint, args.outputDir);
     await this.#load();
     if (this.#lora === undefined) toMasterWeights(this.model);
     const parts = await this.prepare(this.model);
-    if (args.evalStrategy !== "no" && parts.evaluations.length === 0) {
+    const evaluates = args.evalStrategy !== "no" || args.evalOnStart;
+    if (evaluates && parts.evaluations.length === 0) {
+      const subject = args.evalStrategy === "no" ? "eval_on_start" : "eval_strategy";
       throw new CraftError({
-        subject: "eval_strategy",
-        value: args.evalStrategy,
+        subject,
+        value: subject === "eval_strategy" ? args.evalStrategy : true,
         reason: "there is no eval_dataset to evaluate on",
         remedy: "Give one, or leave the option out.",
       });
     }
-    const loop = new TrainingLoop({
-      model: this.model,
-      named: this.#named(parts),
-      objectives: parts.objectives,
-      loader: parts.loader,
-      mixture: parts.mixture,
-      args,
-      listeners: await this.listeners(),
-      evaluate: parts.evaluations.length === 0 ? undefined : () => this.#evaluate(parts),
-      save: (kind, state, optimizer) => this.#save(kind, parts, state, optimizer),
-      ...(parts.describe === undefined ? {} : { describe: parts.describe }),
-      ...(parts.afterStep === undefined ? {} : { afterStep: parts.afterStep }),
+    options.signal?.throwIfAborted();
+    const run = this.#savedRun(parts);
+    const interruption: Interruption = new Interruption({
+      handleSignals: options.handleSignals ?? true,
+      signal: options.signal,
+      onSignal: (signal) =>
+        loop.callbacks.notice(`${signal}: saving after this micro-batch; once more stops at once`),
     });
+    const loop: TrainingLoop = new TrainingLoop({
+      ...parts,
+      model: this.model,
+      named: run.named,
+      args,
+      callbacks: await this.callbacks(),
+      evaluate:
+        parts.evaluations.length === 0 ? undefined : (onPrediction) => this.#evaluate(parts, onPrediction),
+      checkpointPath: (step) => this.#checkpointPath(step),
+      save: (kind, state, trainer, optimizer) =>
+        this.#save(kind, run, { loop: state, trainer }, { optimizer, settings: settings() }),
+      loadBest: (best) => run.readWeights(best),
+      interruption,
+    });
+    const settings = () => settingsOf(args, this.#facts(parts, loop));
     try {
-      if (checkpoint !== undefined) loop.restore(this.#restore(checkpoint, parts, loop.optimizer));
+      await loop.callbacks.emit("onInitEnd", { totalSteps: loop.totalSteps });
+      if (checkpoint !== undefined) loop.restore(run.read(checkpoint, settings(), loop.optimizer));
       // Only now, when the run is about to begin, so that a mistake in data or options costs no earlier result.
       clearOutputDir(args.outputDir, { resume });
+      interruption.open();
       return await loop.run();
     } finally {
+      interruption.close();
       loop.dispose();
     }
   }
@@ -185,26 +204,44 @@ export abstract class Trainer {
     }
   }
 
-  #named(parts: TrainingParts): (readonly [string, Parameter])[] {
-    const own =
-      this.#lora === undefined ? [...this.model.namedParameters()] : [...this.#lora.namedParameters()];
-    return [...own.filter(([, parameter]) => parameter.trainable), ...extraParameters(parts)];
+  #savedRun(parts: TrainingParts): SavedRun {
+    return new SavedRun({
+      model: this.model,
+      lora: this.#lora,
+      extra: extraParameters(parts),
+      carried: parts.carried ?? {},
+      saveModel: (folder) => this.saveModel(folder),
+    });
   }
 
-  async #evaluate(parts: TrainingParts): Promise<LogEntry> {
+  async #evaluate(parts: TrainingParts, onPrediction?: OnPrediction): Promise<LogEntry> {
     const entries: LogEntry[] = [];
-    for (const evaluation of parts.evaluations) entries.push(await evaluation(this.model));
+    for (const evaluation of parts.evaluations) entries.push(await evaluation(this.model, onPrediction));
     const runtime = entries.reduce((sum, { eval_runtime: seconds }) => sum + (seconds ?? 0), 0);
     return { ...(Object.assign({}, ...entries) as LogEntry), eval_runtime: runtime };
   }
 
-  /** What decides in which order a run sees its data. */
-  #dataOrder({ loader }: TrainingParts): TrainerState["dataOrder"] {
-    return {
-      seed: this.args.seed,
+  /** What changes the numbers of a run beside its options. */
+  #facts({ loader }: TrainingParts, { totalSteps, callbacks }: TrainingLoop): RunFacts {
+    const lora = this.#lora?.config;
+    const adapter =
+      lora === undefined
+        ? {}
+        : {
+            lora_r: lora.r,
+            lora_alpha: lora.loraAlpha,
+            lora_dropout: lora.loraDropout,
+            lora_target_modules: [...lora.targetModules],
+          };
+    const more = {
+      model_type: this.model.modelType,
+      dtype: this.model.dtype,
+      use_peft: lora !== undefined,
+      ...adapter,
       steps_per_epoch: loader.stepsPerEpoch ?? null,
       micro_batches_per_epoch: loader.length ?? null,
     };
+    return { totalSteps, callbacks: callbacks.saved(), more };
   }
 
   /** Writes the adapter or the model, with the tokenizer, so that the folder can be loaded by itself. */
@@ -230,71 +267,31 @@ export abstract class Trainer {
     await this.options.tokenizer?.save(folder);
   }
 
+  #checkpointPath(step: number): string {
+    return join(this.args.outputDir, `checkpoint-${step}`);
+  }
+
   async #save(
-    kind: "checkpoint" | "final",
-    parts: TrainingParts,
-    state: LoopState,
-    optimizer: AdamW,
+    kind: SaveKind,
+    run: SavedRun,
+    state: { readonly loop: LoopState; readonly trainer: TrainerState },
+    resume: { readonly optimizer: AdamW; readonly settings: Readonly<Record<string, unknown>> },
   ): Promise<string> {
-    const { outputDir, saveTotalLimit } = this.args;
-    const extra = extraParameters(parts);
-    const fill = async (folder: string): Promise<void> => {
-      await this.saveModel(folder);
-      if (extra.length > 0) writeParameters(join(folder, extraFile), extra);
-    };
+    const { outputDir, saveTotalLimit, saveOnlyModel } = this.args;
+    const { bestModelCheckpoint: best, globalStep } = state.trainer;
     if (kind === "final") {
-      await fill(outputDir);
+      await run.writeResult(outputDir);
+      // With a limit of 1 the last checkpoint stayed beside the best one, to resume from, until now.
+      if (saveTotalLimit === 1 && best !== null) pruneCheckpoints(outputDir, 1, best);
       return outputDir;
     }
-    const path = join(outputDir, `checkpoint-${state.step}`);
-    await writeFolderAtomically(path, async (folder) => {
-      await fill(folder);
-      const saved = {
-        loop: state,
-        dataOrder: this.#dataOrder(parts),
-        carried: parts.carried?.state() ?? {},
-      };
-      writeTrainerState(folder, saved, optimizer, this.#named(parts));
-    });
-    pruneCheckpoints(outputDir, saveTotalLimit, path);
+    const path = this.#checkpointPath(globalStep);
+    const modelOnly = saveOnlyModel && kind === "checkpoint";
+    await run.writeCheckpoint(path, state, modelOnly ? undefined : resume);
+    pruneCheckpoints(outputDir, saveTotalLimit, path, best);
     return path;
   }
-
-  #restore(checkpoint: string, parts: TrainingParts, optimizer: AdamW): LoopState {
-    const state = readTrainerState(checkpoint);
-    const extra = extraParameters(parts);
-    const extraPath = join(checkpoint, extraFile);
-    if (existsSync(extraPath) !== extra.length > 0) {
-      throw otherSettings(checkpoint, `it has ${extra.length > 0 ? "no" : "a"} ${extraFile}`);
-    }
-    const lora = this.#lora;
-    const isAdapter = existsSync(join(checkpoint, adapterFile));
-    if (isAdapter !== (lora !== undefined))
-      throw otherSettings(checkpoint, isAdapter ? "it is of an adapter" : "it is of a whole model");
-    requireSameOrder(checkpoint, state.dataOrder, this.#dataOrder(parts));
-    if (lora === undefined) readParameters(checkpoint, [...this.model.namedParameters()], "all");
-    else {
-      const { r, loraAlpha } = readAdapterConfig(checkpoint);
-      const { r: ownR, loraAlpha: ownAlpha } = lora.config;
-      if (r !== ownR) throw otherSettings(checkpoint, `its lora_r is ${r}, that of this run ${ownR}`);
-      if (loraAlpha !== ownAlpha)
-        throw otherSettings(checkpoint, `its lora_alpha is ${loraAlpha}, that of this run ${ownAlpha}`);
-      readParameters(join(checkpoint, adapterFile), [...lora.namedParameters()], "all");
-    }
-    if (extra.length > 0) readParameters(extraPath, extra, "all");
-    readMoments(checkpoint, optimizer, state.optimizerSteps, this.#named(parts));
-    parts.carried?.restore(state.carried);
-    return state.loop;
-  }
 }
-
-const otherSettings = (checkpoint: string, difference: string): CraftError =>
-  new CraftError({
-    subject: "resume_from_checkpoint",
-    value: checkpoint,
-    reason: `was made with other settings: ${difference}`,
-    remedy: `Resume with the settings of the run that wrote ${basename(checkpoint)}, or start anew`,
-  });
 
 function extraParameters(parts: TrainingParts): (readonly [string, Parameter])[] {
   return Object.entries(parts.modules ?? {}).flatMap(([name, module]) =>

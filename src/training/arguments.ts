@@ -1,9 +1,15 @@
 /** @file Options that every trainer has, with the names and defaults of transformers and TRL. */
 import { z } from "zod";
 import { CraftError } from "../errors.js";
-import { schedulerTypes } from "../optim/schedule.js";
+import { schedulerTypes } from "../optim/schedule_kwargs.js";
+import { checkTogether } from "./argument_rules.js";
 
 const count = z.int().min(1);
+/** A number of steps from 1 on, or below 1 a share of all steps. */
+const interval = z.union([count, z.number().gt(0).lt(1)], {
+  error: "must be a whole number from 1 on, or a share of the run between 0 and 1",
+});
+export const reports = ["none", "tensorboard"] as const;
 
 /** The fields, with their docs. Trainers add their own to these. */
 export const trainingFields = {
@@ -22,6 +28,10 @@ export const trainingFields = {
     .enum(schedulerTypes)
     .default("linear")
     .describe("How the learning rate falls after warm-up."),
+  lrSchedulerKwargs: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe("Options of the schedule, e.g. {num_cycles: 2}."),
   warmupSteps: z.number().min(0).default(0).describe("Steps of warm-up; below 1, a share of all steps."),
   weightDecay: z.number().min(0).default(0).describe("Decay of weights other than biases and norms."),
   adamBeta1: z.number().min(0).lt(1).default(0.9).describe("Decay of AdamW's mean gradient."),
@@ -32,12 +42,48 @@ export const trainingFields = {
     .min(0)
     .default(1)
     .describe("Longer gradients are scaled down to this norm; 0 never does."),
-  loggingSteps: count.default(10).describe("Steps between two log entries."),
-  saveStrategy: z.enum(["no", "steps", "epoch"]).default("steps").describe("When to write checkpoints."),
-  saveSteps: count.default(500).describe("Steps between two checkpoints."),
-  saveTotalLimit: count.optional().describe("Checkpoints to keep; the oldest go first. All by default."),
+  loggingStrategy: z.enum(["no", "steps", "epoch"]).default("steps").describe("When to log."),
+  loggingSteps: interval
+    .default(10)
+    .describe("Steps between two log entries; below 1, a share of all steps."),
+  loggingFirstStep: z.boolean().default(false).describe("Log the first step too."),
+  saveStrategy: z
+    .enum(["no", "steps", "epoch", "best"])
+    .default("steps")
+    .describe("When to write checkpoints; `best` after each evaluation that is the best so far."),
+  saveSteps: interval.default(500).describe("Steps between two checkpoints; below 1, a share of all steps."),
+  saveTotalLimit: count
+    .optional()
+    .describe("Checkpoints to keep; the oldest go first, the best stays. All by default."),
+  saveOnlyModel: z
+    .boolean()
+    .default(false)
+    .describe("Checkpoints without what is needed to go on from them."),
   evalStrategy: z.enum(["no", "steps", "epoch"]).default("no").describe("When to evaluate."),
-  evalSteps: count.optional().describe("Steps between two evaluations; loggingSteps by default."),
+  evalSteps: interval.optional().describe("Steps between two evaluations; loggingSteps by default."),
+  evalDelay: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("Steps, or epochs, before the first evaluation, by evalStrategy."),
+  evalOnStart: z.boolean().default(false).describe("Evaluate before the first step."),
+  loadBestModelAtEnd: z
+    .boolean()
+    .default(false)
+    .describe("The result is the best checkpoint, by metricForBestModel, and not the last weights."),
+  metricForBestModel: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Metric of the evaluations, with or without `eval_`; loss by default."),
+  greaterIsBetter: z
+    .boolean()
+    .optional()
+    .describe("Whether higher metrics are better; by default unless the name ends with `loss`."),
+  reportTo: z
+    .union([z.enum(reports), z.array(z.enum(reports))])
+    .default("none")
+    .describe("Where to report beside log.jsonl: `tensorboard`, or a list."),
   gradientCheckpointing: z.boolean().default(false).describe("Less memory for a third more time."),
   dataloaderDropLast: z.boolean().default(false).describe("Leave out a last micro-batch that is not full."),
   groupByLength: z.boolean().default(false).describe("Put rows of like length into one micro-batch."),
@@ -81,7 +127,7 @@ export function camelCaseKeys(options: Readonly<Record<string, unknown>>): Recor
  * Checks options against a schema.
  *
  * @throws CraftError naming the first option at fault, its value, what would be accepted, and for an unknown option
- * those that look like it.
+ * those that look like it. Options of a trainer must also go together; see {@link checkTogether}.
  */
 export function parseOptions<S extends z.ZodObject>(
   schema: S,
@@ -90,7 +136,10 @@ export function parseOptions<S extends z.ZodObject>(
 ): z.output<S> {
   const given = camelCaseKeys(options);
   const result = schema.safeParse(given);
-  if (result.success) return result.data;
+  if (result.success) {
+    if (hasTrainingFields(result.data)) checkTogether(result.data);
+    return result.data;
+  }
   const issue = result.error.issues[0]!;
   if (issue.code === "unrecognized_keys") {
     const unknown = issue.keys[0]!;
@@ -103,6 +152,10 @@ export function parseOptions<S extends z.ZodObject>(
   const key = String(issue.path[0] ?? subject);
   throw new CraftError({ subject: optionName(key), value: given[key], reason: issue.message });
 }
+
+/** Whether the options are those of a trainer. */
+const hasTrainingFields = (data: object): data is TrainingArguments =>
+  ["lrSchedulerType", "evalStrategy", "saveStrategy"].every((name) => name in data);
 
 function suggest(unknown: string, known: readonly string[]): string {
   const pieces = optionName(unknown).split("_");

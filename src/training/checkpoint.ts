@@ -1,49 +1,21 @@
 /** @file Checkpoint folders: written beside their place and renamed, so that one that exists is whole. */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import { z } from "zod";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { CraftError } from "../errors.js";
-import { syncFolder, writeFileAtomically } from "../models/atomic_file.js";
+import { syncFolder } from "../models/atomic_file.js";
 import { Checkpoint, openCheckpoint } from "../models/checkpoint.js";
 import { openSafetensors, writeSafetensors } from "../models/safetensors/index.js";
 import type { AdamW } from "../optim/index.js";
 import type { Parameter } from "../tensor/index.js";
 import type { DeviceTensor } from "../torch/device_tensor.js";
-import type { LoopState } from "./loop.js";
+import type { AllCarried } from "./carried.js";
 import { listCheckpoints } from "./output_dir.js";
+import { runStateFile, trainerStateFile, type RunState } from "./run_state.js";
 
-const stateFile = "trainer_state.json";
 const optimizerFile = "optimizer.safetensors";
+const carriedFile = "carried.safetensors";
 
 type Named = readonly (readonly [string, Parameter])[];
-
-const count = z.int().min(0);
-const total = z.object({ sum: z.number(), weight: z.number(), metrics: z.record(z.string(), z.number()) });
-const stateSchema = z.object({
-  global_step: z.int().min(1),
-  loader: z.object({ epoch: count, position: count }),
-  since_log: z.object({
-    loss: z.number(),
-    steps: count,
-    tokens: z.number(),
-    seconds: z.number(),
-    tasks: z.record(z.string(), total),
-    norms: z.record(z.string(), z.object({ sum: z.number(), steps: count })),
-  }),
-  optimizer_steps: count,
-  data_order: z.record(z.string(), z.number().nullable()),
-  carried: z.record(z.string(), z.array(z.number())),
-});
-
-/** What a checkpoint says of its run, beside weights and moments. */
-export interface TrainerState {
-  readonly loop: LoopState;
-  readonly optimizerSteps: number;
-  /** What the order of the data depends on: the seed, how many batches an epoch has. Null is unknown. */
-  readonly dataOrder: Readonly<Record<string, number | null>>;
-  /** Numbers that a trainer keeps from step to step beside its parameters, by name. */
-  readonly carried: Readonly<Record<string, readonly number[]>>;
-}
 
 /** Runs `fill` on a folder that gets its name when everything in it is written. */
 export async function writeFolderAtomically(
@@ -52,41 +24,27 @@ export async function writeFolderAtomically(
 ): Promise<void> {
   const parent = dirname(path);
   const staged = join(parent, `.${basename(path)}.${process.pid}`);
-  const replaced = `${staged}.replaced`;
+  const former = `${staged}.replaced`;
   rmSync(staged, { recursive: true, force: true });
   mkdirSync(staged, { recursive: true });
   try {
     await fill(staged);
     syncFolder(staged);
-    if (existsSync(path)) renameSync(path, replaced);
+    if (existsSync(path)) renameSync(path, former);
     renameSync(staged, path);
     syncFolder(parent);
   } catch (error) {
     rmSync(staged, { recursive: true, force: true });
     throw error;
   }
-  rmSync(replaced, { recursive: true, force: true });
+  rmSync(former, { recursive: true, force: true });
 }
 
-/** Writes where a run stands, and the optimiser's moments under the names of their parameters. */
-export function writeTrainerState(
-  folder: string,
-  { loop, dataOrder, carried }: Omit<TrainerState, "optimizerSteps">,
-  optimizer: AdamW,
-  named: Named,
-): void {
+/** Writes the optimiser's moments under the names of their parameters. */
+export function writeMoments(folder: string, optimizer: AdamW, named: Named): void {
   writeSafetensors(join(folder, optimizerFile), [...moments(optimizer, named)], {
     metadata: { format: "pt" },
   });
-  const json: z.input<typeof stateSchema> = {
-    global_step: loop.step,
-    loader: { ...loop.loader },
-    since_log: { ...loop.sinceLog },
-    optimizer_steps: optimizer.steps,
-    data_order: { ...dataOrder },
-    carried: Object.fromEntries(Object.entries(carried).map(([name, values]) => [name, [...values]])),
-  };
-  writeFileAtomically(join(folder, stateFile), `${JSON.stringify(json, null, 2)}\n`);
 }
 
 /** The optimiser's moments with the names that they have in a file. */
@@ -102,49 +60,6 @@ function moments(optimizer: AdamW, named: Named): Map<string, DeviceTensor> {
       ];
     }),
   );
-}
-
-/** Reads where a run stood. */
-export function readTrainerState(folder: string): TrainerState {
-  const path = join(folder, stateFile);
-  const broken = (reason: string, cause?: unknown): CraftError =>
-    new CraftError({ subject: path, reason, remedy: "Resume from another checkpoint", cause });
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(path, "utf8"));
-  } catch (cause) {
-    throw broken(`cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
-  }
-  const { success, data, error } = stateSchema.safeParse(json);
-  if (!success) {
-    const issue = error.issues[0];
-    throw broken(`${issue?.path.join(".") ?? "it"} is not as a checkpoint has it: ${issue?.message ?? ""}`);
-  }
-  return {
-    loop: { step: data.global_step, loader: data.loader, sinceLog: data.since_log },
-    optimizerSteps: data.optimizer_steps,
-    dataOrder: data.data_order,
-    carried: data.carried,
-  };
-}
-
-/** @throws CraftError if a run's data would come in another order than that of the checkpoint. */
-export function requireSameOrder(
-  folder: string,
-  saved: TrainerState["dataOrder"],
-  own: TrainerState["dataOrder"],
-): void {
-  for (const [name, value] of Object.entries(own)) {
-    const other = saved[name] ?? null;
-    if (other === value) continue;
-    throw new CraftError({
-      subject: "resume_from_checkpoint",
-      value: folder,
-      reason: `its run has ${name} = ${other}, this one has ${value}, so the data would come in another order`,
-      remedy:
-        "Resume with the seed, the data, the batch size and the accumulation of that run, or start anew",
-    });
-  }
 }
 
 /** Gives the optimiser its moments back. */
@@ -163,6 +78,55 @@ export function readMoments(folder: string, optimizer: AdamW, steps: number, nam
     moment.copyFrom(value);
   }
   optimizer.restore(steps);
+}
+
+/**
+ * Writes the tensors that are carried beside the parameters, as `name.tensor`.
+ *
+ * @returns the numbers that are carried, by the same names
+ */
+export function writeCarried(folder: string, carried: AllCarried): RunState["carried"] {
+  const states = Object.entries(carried).map(([name, one]) => [name, one.state()] as const);
+  const tensors = states.flatMap(([name, { tensors: own = {} }]) =>
+    Object.entries(own).map(([key, tensor]) => [`${name}.${key}`, tensor] as const),
+  );
+  if (tensors.length > 0) writeSafetensors(join(folder, carriedFile), tensors);
+  return Object.fromEntries(states.map(([name, { numbers: own = {} }]) => [name, own]));
+}
+
+/** Gives back what was carried. @throws CraftError where the checkpoint has something else. */
+export function readCarried(folder: string, carried: AllCarried, saved: RunState["carried"]): void {
+  const names = Object.keys(carried);
+  const path = join(folder, carriedFile);
+  const shapes = names.flatMap((name) =>
+    Object.entries(carried[name]!.state().tensors ?? {}).map(
+      ([key, { shape }]) => [`${name}.${key}`, shape] as const,
+    ),
+  );
+  const missing = names.find((name) => saved[name] === undefined);
+  const extra = Object.keys(saved).find((name) => carried[name] === undefined);
+  if (missing !== undefined || extra !== undefined) {
+    throw new CraftError({
+      subject: join(folder, runStateFile),
+      value: missing ?? extra,
+      reason:
+        missing === undefined
+          ? "is carried in the checkpoint and not in this run"
+          : "is not in the checkpoint",
+      remedy: "Resume with the settings that the checkpoint was made with",
+    });
+  }
+  using file = shapes.length === 0 ? undefined : new Checkpoint(folder, [openSafetensors(path)]);
+  if (file !== undefined) requireFit(file, path, shapes, "all");
+  for (const name of names) {
+    const keys = Object.keys(carried[name]!.state().tensors ?? {});
+    const tensors = Object.fromEntries(keys.map((key) => [key, file!.read(`${name}.${key}`)]));
+    try {
+      carried[name]!.restore({ numbers: saved[name]!, tensors });
+    } finally {
+      for (const tensor of Object.values(tensors)) tensor.dispose();
+    }
+  }
 }
 
 /** Writes the values of named parameters into one file. */
@@ -223,31 +187,68 @@ function requireFit(
 /** The checkpoint that `resume_from_checkpoint` means: the named folder, or the last one of the run. */
 export function resolveCheckpoint(resume: boolean | string, outputDir: string): string | undefined {
   if (resume === false) return undefined;
+  recoverReplaced(typeof resume === "string" ? dirname(resume) : outputDir);
   if (typeof resume === "string") {
-    if (existsSync(join(resume, stateFile))) return resume;
+    if (existsSync(join(resume, runStateFile))) return resume;
+    const partial = existsSync(join(resume, trainerStateFile));
     throw new CraftError({
       subject: "resume_from_checkpoint",
       value: resume,
-      reason: `is no checkpoint: it has no ${stateFile}`,
+      reason: partial
+        ? `cannot be resumed: it has no ${runStateFile}, as with save_only_model`
+        : `is no checkpoint: it has no ${runStateFile}`,
       remedy: "Name a folder checkpoint-N that a run has written",
     });
   }
-  const last = listCheckpoints(outputDir).at(-1);
+  const checkpoints = listCheckpoints(outputDir);
+  const last = checkpoints.filter(({ path }) => existsSync(join(path, runStateFile))).at(-1);
   if (last === undefined) {
     throw new CraftError({
       subject: "resume_from_checkpoint",
       value: true,
-      reason: `${outputDir} has no checkpoint`,
+      reason:
+        checkpoints.length === 0
+          ? `${outputDir} has no checkpoint`
+          : `the checkpoints in ${outputDir} hold the model only, as with save_only_model`,
       remedy: "Start without --resume.",
     });
   }
   return last.path;
 }
 
-/** Deletes the oldest checkpoints beyond the limit; the one that was just written stays. */
-export function pruneCheckpoints(outputDir: string, limit: number | undefined, written: string): void {
+const replaced = /^\.(checkpoint-\d+)\.\d+\.replaced$/;
+
+/** Gives a checkpoint its name back where a process was killed between taking it away and giving it to the new one. */
+function recoverReplaced(folder: string): void {
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, replaced.exec(name)?.[1] ?? name);
+    if (!existsSync(path)) renameSync(join(folder, name), path);
+  }
+}
+
+/**
+ * Deletes the oldest checkpoints until no more than `limit` are left. The one that was just written and the best one
+ * stay, even if they are more.
+ */
+export function pruneCheckpoints(
+  outputDir: string,
+  limit: number | undefined,
+  written: string,
+  best: string | null = null,
+): void {
   if (limit === undefined) return;
-  const others = listCheckpoints(outputDir).filter(({ path }) => basename(path) !== basename(written));
-  for (const { path } of others.slice(0, Math.max(0, others.length - (limit - 1))))
-    rmSync(path, { recursive: true, force: true });
+  const all = listCheckpoints(outputDir);
+  const kept = new Set([written, ...(best === null ? [] : [best])].map((path) => resolve(path)));
+  const others = all.filter(({ path }) => !kept.has(resolve(path)));
+  const excess = Math.min(others.length, all.length - limit);
+  for (const { path } of others.slice(0, Math.max(0, excess))) removeCheckpoint(path);
+}
+
+/** Takes its name from a checkpoint before it is deleted, so that one that has its name is whole. */
+export function removeCheckpoint(path: string): void {
+  const doomed = join(dirname(path), `.${basename(path)}.${process.pid}.removed`);
+  rmSync(doomed, { recursive: true, force: true });
+  renameSync(path, doomed);
+  rmSync(doomed, { recursive: true, force: true });
 }

@@ -1,3 +1,4 @@
+export { bestRule, reportsOf, type BestRule } from "./argument_rules.js";
 export {
   camelCaseKeys,
   optionName,
@@ -5,11 +6,30 @@ export {
   trainingFields,
   type TrainingArguments,
 } from "./arguments.js";
+export type {
+  CallbackContext,
+  CallbackState,
+  LogEntry,
+  OptimizerStep,
+  PredictionStep,
+  RunPlace,
+  StepEnd,
+  StepPlace,
+  SubstepEnd,
+  TrainerCallback,
+  TrainerControl,
+  TrainerState,
+} from "./callbacks.js";
+export type { AllCarried, Carried, CarriedValues } from "./carried.js";
+export { EarlyStoppingCallback, type EarlyStoppingOptions } from "./early_stopping.js";
 export { evaluateObjective } from "./evaluate.js";
-export { ConsoleProgress, JsonlLog, type LogEntry, type TrainingListener } from "./log.js";
-export { TrainingLoop, type LoopOptions, type LoopState, type TrainOutput } from "./loop.js";
+export { Interruption, TrainingInterrupted, type InterruptionCause } from "./interruption.js";
+export { ConsoleProgress, JsonlLog } from "./log.js";
+export { TrainingLoop } from "./loop.js";
+export type { LoopOptions, LoopState, OnPrediction, SaveKind, TrainOutput } from "./loop_state.js";
 export { toMasterWeights } from "./master_weights.js";
 export { RunningTotals } from "./metrics.js";
 export { FixedMixture, type Mixture } from "./mixture.js";
 export type { Feeds, LossTerm, Objective, TaggedBatch, TracedFeeds } from "./objective.js";
 export { clearOutputDir, listCheckpoints, prepareOutputDir } from "./output_dir.js";
+export type { Describe } from "./since_log.js";

@@ -1,36 +1,22 @@
 /** @file Where a run reports: log.jsonl, and the console. */
-import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomically } from "../models/atomic_file.js";
-
-/** One entry: numbers by name. Undefined ones are left out. */
-export type LogEntry = Readonly<Record<string, number | undefined>>;
-
-/** Hears what happens in a run. All methods are optional. */
-export interface TrainingListener {
-  onTrainBegin?(run: { readonly totalSteps: number; readonly startStep: number }): void;
-  onStepEnd?(step: { readonly step: number; readonly loss: number; readonly tokensPerSecond: number }): void;
-  onLog?(entry: LogEntry): void;
-  onEvaluate?(metrics: LogEntry): void;
-  onSave?(folder: string): void;
-  onNotice?(notice: string): void;
-  onTrainEnd?(): void;
-}
+import type { LogEntry, RunPlace, StepEnd, TrainerCallback, TrainerState } from "./callbacks.js";
 
 /**
- * Appends entries to `log.jsonl`, one JSON object a line. A run that goes on from a checkpoint keeps the entries up to
- * that step; those of the steps that it does again, and a line that was cut off, are taken out.
+ * Appends entries to `log.jsonl`, one JSON object a line. A run that goes on from a checkpoint begins with the entries
+ * that the checkpoint knows; those of steps that it does again, and a line that was cut off, are gone.
  */
-export class JsonlLog implements TrainingListener {
+export class JsonlLog implements TrainerCallback {
   readonly path: string;
 
   constructor(outputDir: string) {
     this.path = join(outputDir, "log.jsonl");
   }
 
-  onTrainBegin({ startStep }: { readonly startStep: number }): void {
-    const kept = startStep > 0 && existsSync(this.path) ? entriesUpTo(this.path, startStep) : [];
-    writeFileAtomically(this.path, kept.map((entry) => `${entry}\n`).join(""));
+  onTrainBegin(_run: RunPlace, { state }: { readonly state: Pick<TrainerState, "logHistory"> }): void {
+    writeFileAtomically(this.path, state.logHistory.map((entry) => `${JSON.stringify(entry)}\n`).join(""));
   }
 
   onLog(entry: LogEntry): void {
@@ -40,19 +26,6 @@ export class JsonlLog implements TrainingListener {
   onEvaluate(metrics: LogEntry): void {
     this.onLog(metrics);
   }
-}
-
-function entriesUpTo(path: string, step: number): string[] {
-  return readFileSync(path, "utf8")
-    .split("\n")
-    .filter((text) => {
-      try {
-        const entry = JSON.parse(text) as Readonly<Record<string, unknown>>;
-        return typeof entry["step"] === "number" && entry["step"] <= step;
-      } catch {
-        return false;
-      }
-    });
 }
 
 const short = (value: number): string =>
@@ -75,7 +48,7 @@ interface Bar {
 }
 
 /** Shows a progress bar with loss, tokens a second and time left on a terminal, plain lines elsewhere; all on stderr. */
-export class ConsoleProgress implements TrainingListener {
+export class ConsoleProgress implements TrainerCallback {
   readonly #out: NodeJS.WriteStream;
   #bar: Bar | undefined;
   #total = 0;
@@ -94,29 +67,18 @@ export class ConsoleProgress implements TrainingListener {
     const format = "{bar} {value}/{total}  loss {loss}  {speed} tokens/s  {left} left";
     return new ConsoleProgress(
       out,
-      new progress.SingleBar(
-        { format, stream: out, hideCursor: true, barsize: 24 },
-        progress.Presets.shades_classic,
-      ),
+      new progress.SingleBar({ format, stream: out, barsize: 24 }, progress.Presets.shades_classic),
     );
   }
 
-  onTrainBegin({ totalSteps, startStep }: { readonly totalSteps: number; readonly startStep: number }): void {
+  onTrainBegin({ totalSteps, startStep }: RunPlace): void {
     this.#total = totalSteps;
     this.#start = this.#done = startStep;
     this.#began = performance.now();
     this.#bar?.start(totalSteps, startStep, { loss: "-", speed: "-", left: "-" });
   }
 
-  onStepEnd({
-    step,
-    loss,
-    tokensPerSecond,
-  }: {
-    readonly step: number;
-    readonly loss: number;
-    readonly tokensPerSecond: number;
-  }): void {
+  onStepEnd({ step, loss, tokensPerSecond }: StepEnd): void {
     this.#done = step;
     this.#bar?.update(step, { loss: short(loss), speed: Math.round(tokensPerSecond), left: this.#left() });
   }

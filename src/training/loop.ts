@@ -1,308 +1,364 @@
 /** @file The one training loop. Trainers are objectives and data on top of it. */
 import { CraftError } from "../errors.js";
 import type { LoaderState } from "../data/loader.js";
-import type { WindowLoader } from "../data/windows.js";
-import type { CausalLM } from "../models/causal_lm.js";
-import { AdamW, clipDivisor, decayGroups, schedule } from "../optim/index.js";
-import type { Parameter } from "../tensor/index.js";
-import type { TrainingArguments } from "./arguments.js";
-import type { LogEntry, TrainingListener } from "./log.js";
-import { RunningTotals } from "./metrics.js";
-import { MicroBatchRunner } from "./micro_batch.js";
-import type { Mixture } from "./mixture.js";
-import type { Objective, TaggedBatch } from "./objective.js";
-import { Window, type TaskTotal } from "./window.js";
-
-/** What has gathered since the last log entry. */
-export interface SinceLog {
-  /** Sum over steps of the mixed loss. */
-  readonly loss: number;
-  readonly steps: number;
-  readonly tokens: number;
-  readonly seconds: number;
-  readonly tasks: Readonly<Record<string, TaskTotal>>;
-  /** Sums over steps of the norm of each task's gradient, and of how many steps. */
-  readonly norms: Readonly<Record<string, NormTotal>>;
-}
-
-interface NormTotal {
-  readonly sum: number;
-  readonly steps: number;
-}
-
-/** Where a run stands between two steps. Plain JSON. */
-export interface LoopState {
-  readonly step: number;
-  readonly loader: LoaderState;
-  readonly sinceLog: SinceLog;
-}
-
-export interface LoopOptions {
-  readonly model: CausalLM;
-  /** What is trained, with the names by which weight decay and checkpoints know it. */
-  readonly named: readonly (readonly [string, Parameter])[];
-  readonly objectives: readonly Objective<never>[];
-  readonly loader: WindowLoader<TaggedBatch>;
-  readonly mixture: Mixture;
-  readonly args: TrainingArguments;
-  readonly listeners: readonly TrainingListener[];
-  /** Names the totals of a log entry, e.g. the CRAFT metrics; norms of tasks are means over its steps. */
-  readonly describe?: (totals: RunningTotals, taskNorms: Readonly<Record<string, number>>) => LogEntry;
-  /** Called after each optimiser step, e.g. to keep a learnt temperature in range. */
-  readonly afterStep?: () => void;
-  readonly evaluate?: (() => Promise<LogEntry>) | undefined;
-  readonly save: (folder: "checkpoint" | "final", state: LoopState, optimizer: AdamW) => Promise<string>;
-}
-
-export interface TrainOutput {
-  readonly globalStep: number;
-  /** Mean over steps of the mixed loss. */
-  readonly trainingLoss: number;
-  readonly seconds: number;
-  readonly tokensPerSecond: number;
-}
+import { learningRate, type AdamW, type LearningRate } from "../optim/index.js";
+import { bestRule, intervalSteps } from "./argument_rules.js";
+import { BestModel } from "./best_model.js";
+import { CallbackList, type LogEntry, type TrainerControl, type TrainerState } from "./callbacks.js";
+import { CarriedSnapshot } from "./carried.js";
+import { afterEpoch, afterStep } from "./flow.js";
+import { Stopped, TrainingInterrupted } from "./interruption.js";
+import { countSteps, type Due, type LoopOptions, type LoopState, type TrainOutput } from "./loop_state.js";
+import type { TaggedBatch } from "./objective.js";
+import { SinceLog } from "./since_log.js";
+import { StepRunner, type StepResult } from "./step.js";
 
 /** Runs optimiser steps until the run is over. */
 export class TrainingLoop {
-  readonly optimizer: AdamW;
   readonly totalSteps: number;
   readonly #options: LoopOptions;
-  readonly #runners: ReadonlyMap<string, MicroBatchRunner<never>>;
-  readonly #learningRate: (step: number) => number;
-  readonly #logged = new RunningTotals();
+  readonly #steps: StepRunner;
+  readonly #callbacks: CallbackList;
+  readonly #rate: LearningRate;
+  readonly #best: BestModel;
+  readonly #since = new SinceLog();
+  readonly #control: TrainerControl = {
+    shouldTrainingStop: false,
+    shouldEpochStop: false,
+    shouldSave: false,
+    shouldEvaluate: false,
+    shouldLog: false,
+  };
   #step = 0;
-  #since = { loss: 0, steps: 0, tokens: 0, at: 0 };
-  #norms: Readonly<Record<string, NormTotal>> = {};
-  #lastNorm = 0;
-  #lastRate = 0;
+  #loss = 0;
+  #tokens = 0;
+  /** The place in the data where the next window begins. */
+  #place: LoaderState;
+  #startDue: boolean;
+  #epochEndDue = false;
+  #history: LogEntry[] = [];
+  /** The state that the last checkpoint was written of. */
+  #savedAs = "";
+  #lastCheckpoint = "";
 
   constructor(options: LoopOptions) {
-    const { args, named, model, objectives, loader } = options;
+    const { args, loader, model } = options;
     this.#options = options;
-    if (named.length === 0) {
-      throw new CraftError({
-        subject: "model",
-        reason: "has no trainable parameter",
-        remedy: "Attach LoRA, or call setTrainable(true).",
-      });
-    }
     this.totalSteps = countSteps(args, loader.stepsPerEpoch);
-    const factor = schedule(args.lrSchedulerType, this.totalSteps, args.warmupSteps);
-    this.#learningRate = (step) => args.learningRate * factor(step);
-    const groups = decayGroups(named, args.weightDecay);
-    this.optimizer = new AdamW(groups, { betas: [args.adamBeta1, args.adamBeta2], eps: args.adamEpsilon });
-    // Gradients come in the optimiser's order.
-    const { parameters } = this.optimizer;
-    this.#runners = new Map(
-      objectives.map((objective) => [
-        objective.name,
-        new MicroBatchRunner(objective, {
-          model,
-          parameters,
-          gradientCheckpointing: args.gradientCheckpointing,
-        }),
-      ]),
-    );
+    this.#rate = learningRate(args.lrSchedulerType, {
+      totalSteps: this.totalSteps,
+      warmupSteps: args.warmupSteps,
+      learningRate: args.learningRate,
+      kwargs: args.lrSchedulerKwargs,
+    });
+    this.#best = new BestModel(bestRule(args));
+    this.#startDue = args.evalOnStart;
+    this.#place = loader.state();
+    // The state is a view: callbacks that keep the context see where the run stands.
+    const stateOf = (): TrainerState => this.trainerState;
+    this.#callbacks = new CallbackList(options.callbacks, {
+      args,
+      control: this.#control,
+      model,
+      get state() {
+        return stateOf();
+      },
+    });
+    this.#steps = new StepRunner(options);
+  }
+
+  get optimizer(): AdamW {
+    return this.#steps.optimizer;
+  }
+
+  get callbacks(): CallbackList {
+    return this.#callbacks;
+  }
+
+  /** Where the run stands, for callbacks and for trainer_state.json. */
+  get trainerState(): TrainerState {
+    const { args, loader } = this.#options;
+    const { stepsPerEpoch } = loader;
+    const { metric, step, checkpoint } = this.#best.state;
+    return {
+      globalStep: this.#step,
+      epoch: stepsPerEpoch === undefined ? undefined : this.#step / stepsPerEpoch,
+      maxSteps: this.totalSteps,
+      numTrainEpochs:
+        args.maxSteps > 0 && stepsPerEpoch !== undefined
+          ? Math.ceil(args.maxSteps / stepsPerEpoch)
+          : Math.ceil(args.numTrainEpochs),
+      loggingSteps: intervalSteps(args.loggingSteps, this.totalSteps),
+      evalSteps: intervalSteps(args.evalSteps ?? args.loggingSteps, this.totalSteps),
+      saveSteps: intervalSteps(args.saveSteps, this.totalSteps),
+      trainBatchSize: args.perDeviceTrainBatchSize,
+      numInputTokensSeen: this.#tokens,
+      logHistory: this.#history,
+      bestMetric: metric,
+      bestGlobalStep: step,
+      bestModelCheckpoint: checkpoint,
+    };
+  }
+
+  get #due(): Due {
+    const { shouldLog, shouldEvaluate, shouldSave } = this.#control;
+    return {
+      start: this.#startDue,
+      log: shouldLog,
+      evaluate: shouldEvaluate,
+      save: shouldSave,
+      epochEnd: this.#epochEndDue,
+    };
   }
 
   get state(): LoopState {
-    const { loss, steps, tokens, at } = this.#since;
-    const seconds = (performance.now() - at) / 1000;
     return {
       step: this.#step,
-      loader: this.#options.loader.state(),
-      sinceLog: { loss, steps, tokens, seconds, tasks: this.#logged.state(), norms: this.#norms },
+      loader: this.#place,
+      due: this.#due,
+      sinceLog: this.#since.state(),
+      loss: this.#loss,
+      tokens: this.#tokens,
+      learningRate: this.#rate.state(),
+      best: this.#best.state,
+      callbacks: this.#callbacks.saved(),
+      logHistory: this.#history,
     };
   }
 
   /** Goes on from a saved state; the weights and the optimiser's moments are restored by the caller. */
   restore(state: LoopState): void {
+    const { loader } = this.#options;
+    loader.restore(state.loader);
     this.#step = state.step;
-    this.#options.loader.restore(state.loader);
-    const { loss, steps, tokens, seconds, tasks, norms } = state.sinceLog;
-    this.#since = { loss, steps, tokens, at: -1000 * seconds };
-    this.#logged.add(new Map(Object.entries(tasks)));
-    this.#norms = norms;
+    this.#place = state.loader;
+    this.#since.restore(state.sinceLog);
+    this.#loss = state.loss;
+    this.#tokens = state.tokens;
+    this.#rate.restore(state.learningRate);
+    this.#best.restore(state.best);
+    this.#callbacks.restore(state.callbacks);
+    this.#history = [...state.logHistory];
+    this.#startDue = state.due.start;
+    this.#control.shouldLog = state.due.log;
+    this.#control.shouldEvaluate = state.due.evaluate;
+    this.#control.shouldSave = state.due.save;
+    // The run that ended in the middle of an epoch may be made longer.
+    this.#epochEndDue = state.due.epochEnd && (state.loader.position === 0 || state.step >= this.totalSteps);
   }
 
   async run(): Promise<TrainOutput> {
-    const { loader, listeners, args } = this.#options;
+    const { interruption, args, save } = this.#options;
     const began = performance.now();
     const startStep = this.#step;
-    for (const listener of listeners) listener.onTrainBegin?.({ totalSteps: this.totalSteps, startStep });
-    this.#since.at += performance.now();
-    const total = { loss: 0, tokens: 0 };
+    const startTokens = this.#tokens;
+    this.#since.start();
     try {
-      while (this.#step < this.totalSteps) {
-        let windows = 0;
-        for await (const window of loader) {
-          windows++;
-          const { loss, tokens } = await this.#window(window);
-          total.loss += loss;
-          total.tokens += tokens;
-          await this.#afterStep(loss, tokens);
-          if (this.#step >= this.totalSteps) break;
-        }
-        if (windows === 0) throw new CraftError({ subject: "train_dataset", reason: "gives no batch" });
-        if (args.evalStrategy === "epoch") await this.#evaluate();
-        if (args.saveStrategy === "epoch") await this.#save();
-      }
-      await this.#options.save("final", this.state, this.optimizer);
+      await this.#callbacks.emit("onTrainBegin", { totalSteps: this.totalSteps, startStep });
+      await this.#settle();
+      while (this.#step < this.totalSteps && !this.#control.shouldTrainingStop) await this.#epoch();
+      interruption.check();
+      const { checkpoint } = this.#best.state;
+      if (args.loadBestModelAtEnd && checkpoint !== null) this.#options.loadBest(checkpoint);
+      await save("final", this.state, this.trainerState, this.optimizer);
+    } catch (error) {
+      throw error instanceof Stopped ? await this.#interrupted(error) : error;
     } finally {
-      for (const listener of listeners) listener.onTrainEnd?.();
+      await this.#callbacks.emit("onTrainEnd", { step: this.#step });
     }
     const seconds = (performance.now() - began) / 1000;
-    const steps = this.#step - startStep;
     return {
       globalStep: this.#step,
-      trainingLoss: steps === 0 ? 0 : total.loss / steps,
+      trainingLoss: this.#step === 0 ? 0 : this.#loss / this.#step,
       seconds,
-      tokensPerSecond: total.tokens / seconds,
+      tokensPerSecond: (this.#tokens - startTokens) / seconds,
     };
   }
 
-  /** One optimiser step. */
-  async #window(batches: readonly TaggedBatch[]): Promise<{ loss: number; tokens: number }> {
-    const { mixture, args, afterStep } = this.#options;
-    const window = new Window();
-    let tokens = 0;
+  async #epoch(): Promise<void> {
+    const { loader, interruption } = this.#options;
+    const begin = loader.state();
+    this.#control.shouldEpochStop = false;
+    await this.#callbacks.emit("onEpochBegin", { epoch: begin.epoch });
+    let windows = 0;
+    for await (const window of loader) {
+      interruption.check();
+      windows++;
+      await this.#window(window);
+      if (this.#epochEndDue || this.#control.shouldTrainingStop) break;
+    }
+    if (windows === 0 && begin.position === 0)
+      throw new CraftError({ subject: "train_dataset", reason: "gives no batch" });
+    // A stream knows that it is over when it is asked for more.
+    this.#place = loader.state();
+    this.#epochEndDue = true;
+    await this.#settle();
+  }
+
+  /** One step, and what is due after it. */
+  async #window(batches: readonly TaggedBatch[]): Promise<void> {
+    const { args, loader } = this.#options;
+    const control = this.#control;
+    control.shouldLog = control.shouldEvaluate = control.shouldSave = false;
+    await this.#callbacks.emit("onStepBegin", { step: this.#step + 1 });
+    const result = await this.#optimizerStep(batches);
+    this.#step++;
+    this.#loss += result.loss;
+    this.#tokens += result.tokens;
+    this.#since.add(result);
+    const { epoch } = this.#place;
+    this.#place = loader.state();
+    this.#epochEndDue = this.#place.epoch !== epoch || this.#step >= this.totalSteps;
+    afterStep(args, this.trainerState, control);
+    const tokensPerSecond = this.#since.tokensPerSecond();
+    await this.#callbacks.emit("onStepEnd", { step: this.#step, loss: result.loss, tokensPerSecond });
+    this.#leaveEpoch();
+    await this.#act();
+  }
+
+  async #optimizerStep(batches: readonly TaggedBatch[]): Promise<StepResult> {
+    const { interruption } = this.#options;
+    const rate = this.#rate.at(this.#step);
+    const step = this.#step + 1;
+    const before = new CarriedSnapshot(this.#options.carried ?? {});
     try {
-      for (const [i, { objective, batch }] of batches.entries()) {
-        const runner = this.#runner(objective);
-        // Batches carry the name of the objective that made them, so that the type is the objective's.
-        const typed = batch as never;
-        tokens += runner.objective.tokens(typed);
-        const results = await runner.train(typed, [args.seed | 0, (this.#step * 4096 + i) | 0]);
-        // The window owns the gradients from here on, and frees them should anything below throw.
-        await window.add(results);
-        for (const [task, { sum, weight }] of Object.entries(results)) {
-          if (!Number.isFinite(sum)) throw this.#diverged(`${task} loss`, sum);
-          if (weight === 0) throw nothingToLearn(task);
-        }
-      }
-      const loss = window.loss(mixture);
-      const { gradients, divisor, norm, taskNorms } = await window.mix(mixture);
-      if (!Number.isFinite(norm)) {
-        for (const gradient of gradients) gradient.dispose();
-        throw this.#diverged("gradient norm", norm);
-      }
-      const learningRate = this.#learningRate(this.#step);
-      this.optimizer.step(gradients, learningRate, divisor * clipDivisor(norm, args.maxGradNorm));
-      afterStep?.();
-      this.#step++;
-      this.#logged.add(window.totals);
-      this.#norms = withNorms(this.#norms, taskNorms);
-      this.#lastNorm = norm;
-      this.#lastRate = learningRate;
-      return { loss, tokens };
+      const result = await this.#steps.run(batches, this.#step, rate, {
+        microBatch: async (i, of, objective) => {
+          // After the last one, the step is all but done.
+          if (i + 1 === of) return;
+          await this.#callbacks.emit("onSubstepEnd", {
+            step,
+            microBatch: i + 1,
+            microBatches: of,
+            objective,
+          });
+          interruption.check();
+        },
+        preOptimizer: (gradNorm) =>
+          this.#callbacks.emit("onPreOptimizerStep", { step, gradNorm, learningRate: rate }),
+      });
+      await this.#callbacks.emit("onOptimizerStep", { step, gradNorm: result.norm, learningRate: rate });
+      return result;
+    } catch (error) {
+      if (error instanceof Stopped) before.bringBack();
+      throw error;
     } finally {
-      window.dispose();
+      before.dispose();
     }
   }
 
-  #runner(name: string): MicroBatchRunner<never> {
-    const runner = this.#runners.get(name);
-    if (runner === undefined)
-      throw new CraftError({ subject: "batch", value: name, reason: "is for no objective of this trainer" });
-    return runner;
+  /** Where a callback wants the next epoch, the rest of this one is left out. */
+  #leaveEpoch(): void {
+    const { loader } = this.#options;
+    if (!this.#control.shouldEpochStop || this.#epochEndDue || this.#place.position === 0) return;
+    this.#place = { epoch: this.#place.epoch + 1, position: 0 };
+    loader.restore(this.#place);
+    this.#epochEndDue = true;
   }
 
-  #diverged(what: string, value: number): CraftError {
-    return new CraftError({
-      subject: what,
-      value: String(value),
-      reason: `is not finite at step ${this.#step + 1}; the weights are still those of step ${this.#step}`,
-      remedy: `Lower learning_rate (${this.#options.args.learningRate}), add warmup_steps, or look for broken rows; checkpoints written before are whole.`,
+  /** Does what is due before the next step: of the last step, and of the epoch that ended with it. */
+  async #settle(): Promise<void> {
+    const { args } = this.#options;
+    if (this.#startDue) {
+      await this.#evaluate();
+      this.#startDue = false;
+    }
+    await this.#act();
+    if (!this.#epochEndDue) return;
+    const control = this.#control;
+    control.shouldEpochStop = false;
+    afterEpoch(args, this.trainerState, control);
+    const epoch = this.#place.position === 0 ? this.#place.epoch - 1 : this.#place.epoch;
+    await this.#callbacks.emit("onEpochEnd", { epoch });
+    this.#epochEndDue = false;
+    await this.#act();
+  }
+
+  /** Logs, evaluates and saves, where that is due. */
+  async #act(): Promise<void> {
+    const control = this.#control;
+    const { args, interruption } = this.#options;
+    const began = performance.now();
+    if (control.shouldLog) await this.#log();
+    interruption.check();
+    if (control.shouldEvaluate) {
+      const metrics = await this.#evaluate();
+      control.shouldEvaluate = false;
+      this.#leaveEpoch();
+      const isBest = this.#best.judge(metrics, this.#step);
+      const metric = this.#best.valueOf(metrics);
+      if (metric !== undefined) this.#rate.observe?.(metric);
+      if (args.saveStrategy === "best") control.shouldSave = isBest;
+    }
+    if (control.shouldSave) await this.#save();
+    this.#since.pause(performance.now() - began);
+    interruption.check();
+  }
+
+  async #log(): Promise<void> {
+    this.#control.shouldLog = false;
+    if (this.#since.steps === 0) return;
+    const entry = this.#record(this.#since.take(this.#options.describe));
+    await this.#callbacks.emit("onLog", entry);
+  }
+
+  async #evaluate(): Promise<LogEntry> {
+    const { evaluate, interruption } = this.#options;
+    if (evaluate === undefined) {
+      throw new CraftError({
+        subject: "eval_dataset",
+        reason: "is not given, and an evaluation is due",
+        remedy: "Give one, or leave out what asks for it.",
+      });
+    }
+    interruption.check();
+    const metrics = await evaluate(async (step) => {
+      await this.#callbacks.emit("onPredictionStep", step);
+      interruption.check();
     });
+    const entry = this.#record(metrics);
+    await this.#callbacks.emit("onEvaluate", entry);
+    return entry;
   }
 
-  async #afterStep(loss: number, tokens: number): Promise<void> {
-    const { args, listeners, loader } = this.#options;
-    const now = performance.now();
-    this.#since.loss += loss;
-    this.#since.steps++;
-    this.#since.tokens += tokens;
-    const tokensPerSecond = (1000 * this.#since.tokens) / (now - this.#since.at);
-    for (const listener of listeners) listener.onStepEnd?.({ step: this.#step, loss, tokensPerSecond });
-    const last = this.#step === this.totalSteps;
-    if (this.#step % args.loggingSteps === 0 || last) this.#log(loader.stepsPerEpoch, now, tokensPerSecond);
-    const evalSteps = args.evalSteps ?? args.loggingSteps;
-    if (args.evalStrategy === "steps" && (this.#step % evalSteps === 0 || last)) await this.#evaluate();
-    if (args.saveStrategy === "steps" && (this.#step % args.saveSteps === 0 || last)) await this.#save();
-    this.#since.at += performance.now() - now;
-  }
-
-  #epoch(stepsPerEpoch: number | undefined): number | undefined {
-    return stepsPerEpoch === undefined ? undefined : this.#step / stepsPerEpoch;
-  }
-
-  #log(stepsPerEpoch: number | undefined, now: number, tokensPerSecond: number): void {
-    const { listeners, describe } = this.#options;
-    const { loss, steps, at } = this.#since;
-    const entry: LogEntry = {
-      step: this.#step,
-      epoch: this.#epoch(stepsPerEpoch),
-      loss: loss / steps,
-      grad_norm: this.#lastNorm,
-      learning_rate: this.#lastRate,
-      step_time: (now - at) / 1000 / steps,
-      tokens_per_second: tokensPerSecond,
-      ...(describe?.(this.#logged, meanNorms(this.#norms)) ?? this.#logged.metrics()),
-    };
-    for (const listener of listeners) listener.onLog?.(entry);
-    this.#since = { loss: 0, steps: 0, tokens: 0, at: now };
-    this.#logged.clear();
-    this.#norms = {};
-  }
-
-  async #evaluate(): Promise<void> {
-    const { evaluate, listeners, loader } = this.#options;
-    if (evaluate === undefined) return;
-    const metrics = { step: this.#step, epoch: this.#epoch(loader.stepsPerEpoch), ...(await evaluate()) };
-    for (const listener of listeners) listener.onEvaluate?.(metrics);
+  #record(entry: LogEntry): LogEntry {
+    const { globalStep, epoch } = this.trainerState;
+    const whole = { step: globalStep, epoch, ...entry };
+    this.#history.push(whole);
+    return whole;
   }
 
   async #save(): Promise<void> {
-    const folder = await this.#options.save("checkpoint", this.state, this.optimizer);
-    for (const listener of this.#options.listeners) listener.onSave?.(folder);
+    const { checkpointPath, save } = this.#options;
+    this.#control.shouldSave = false;
+    this.#best.saving(checkpointPath(this.#step), this.#step);
+    const folder = await save("checkpoint", this.state, this.trainerState, this.optimizer);
+    this.#saved(folder);
+    await this.#callbacks.emit("onSave", folder);
+  }
+
+  #saved(folder: string): void {
+    this.#lastCheckpoint = folder;
+    this.#savedAs = this.#signature();
+  }
+
+  /** Differs whenever another checkpoint would be written. */
+  #signature(): string {
+    return JSON.stringify([this.#step, this.#due, this.#place, this.#history.length]);
+  }
+
+  /** Saves what was reached, unless the last checkpoint says the same and can be resumed. */
+  async #interrupted({ signal, cause }: Stopped): Promise<TrainingInterrupted> {
+    const { save, args } = this.#options;
+    if (this.#savedAs !== this.#signature() || args.saveOnlyModel) {
+      const folder = await save("interrupted", this.state, this.trainerState, this.optimizer);
+      this.#saved(folder);
+      await this.#callbacks.emit("onSave", folder);
+    }
+    return new TrainingInterrupted(signal, this.#lastCheckpoint, this.#step, cause);
   }
 
   dispose(): void {
-    for (const runner of this.#runners.values()) runner.dispose();
-    this.optimizer.dispose();
+    this.#steps.dispose();
   }
-}
-
-function withNorms(
-  totals: Readonly<Record<string, NormTotal>>,
-  more: Readonly<Record<string, number>>,
-): Record<string, NormTotal> {
-  const added = Object.entries(more).map(([task, norm]): [string, NormTotal] => {
-    const { sum, steps } = totals[task] ?? { sum: 0, steps: 0 };
-    return [task, { sum: sum + norm, steps: steps + 1 }];
-  });
-  return { ...totals, ...Object.fromEntries(added) };
-}
-
-const meanNorms = (totals: Readonly<Record<string, NormTotal>>): Record<string, number> =>
-  Object.fromEntries(Object.entries(totals).map(([task, { sum, steps }]) => [task, sum / steps]));
-
-const nothingToLearn = (task: string): CraftError =>
-  new CraftError({
-    subject: `${task} micro-batch`,
-    reason: "has a weight of 0: nothing in it counts, so there is nothing to learn from",
-    remedy: "Look at what the data collator gives as labels.",
-  });
-
-function countSteps(args: TrainingArguments, stepsPerEpoch: number | undefined): number {
-  if (args.maxSteps > 0) return args.maxSteps;
-  if (stepsPerEpoch === undefined) {
-    throw new CraftError({
-      subject: "max_steps",
-      value: args.maxSteps,
-      reason: "a stream has no length to count epochs by",
-      remedy: "Set max_steps.",
-    });
-  }
-  return Math.ceil(args.numTrainEpochs * stepsPerEpoch);
 }

@@ -1,4 +1,4 @@
-import type { LogEntry } from "./log.js";
+import type { LogEntry } from "./callbacks.js";
 import type { TaskTotal } from "./window.js";
 
 /** Sums and weights of tasks over several windows, for the log. */

@@ -65,13 +65,13 @@ export function clearOutputDir(outputDir: string, options: { readonly resume: bo
 }
 
 /** Folders and files under the names that they have while they are written. */
-const leftover = /^\.(checkpoint-\d+\.\d+(\.replaced)?|.+\.[0-9a-f]{12}\.tmp)$/;
+const leftover = /^\.(checkpoint-\d+\.\d+(\.replaced|\.removed)?|.+\.[0-9a-f]{12}\.tmp)$/;
 
 const runFiles = new RegExp(
   [
     checkpointPattern.source,
     leftover.source,
-    "^(log\\.jsonl|report\\.html|craft\\.safetensors|trainer_state\\.json)$",
+    "^(log\\.jsonl|report\\.html|craft\\.safetensors|trainer_state\\.json|runs)$",
     "^(config|generation_config|adapter_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\\.json$",
     "^(adapter_model|model|model-\\d{5}-of-\\d{5})\\.safetensors$",
     "^(model\\.safetensors\\.index\\.json|tokenizer\\.model|merges\\.txt|chat_template\\.jinja|additional_chat_templates)$",

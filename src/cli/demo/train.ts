@@ -58,7 +58,7 @@ export async function trainDemo(run: DemoRun, craft: boolean): Promise<TrainedMo
     tokenizer: run.tokenizer,
     trainDataset: run.rows.training,
     peftConfig: run.lora,
-    listeners: [{ onLog: (entry: LogEntry) => void log.push(entry) }],
+    callbacks: [{ onLog: (entry: LogEntry) => void log.push(entry) }],
   };
   const trainer = craft
     ? new CRAFTSFTTrainer({

@@ -91,7 +91,7 @@ export class SFTTrainer extends Trainer {
   /** Tells the user of something that acts otherwise than it reads, or of data that is left out. */
   protected notice(text: string): void {
     if (!this.args.disableTqdm) process.stderr.write(`${text}\n`);
-    for (const listener of this.options.listeners ?? []) listener.onNotice?.(text);
+    for (const callback of this.options.callbacks ?? []) callback.onNotice?.(text);
   }
 
   protected collate(): (rows: readonly PreparedRow[], where: readonly string[]) => LanguageModelingBatch {
@@ -127,6 +127,8 @@ export class SFTTrainer extends Trainer {
     if (evalDataset === undefined) return [];
     const rows = await this.prepareRows(evalDataset, "eval_dataset");
     const loader = this.batches(rows, this.args.perDeviceEvalBatchSize, false);
-    return [(model) => evaluateObjective(model, new SFTObjective(), loader, "sft")];
+    return [
+      (model, onPrediction) => evaluateObjective(model, new SFTObjective(), loader, "sft", onPrediction),
+    ];
   }
 }

@@ -4,7 +4,7 @@ import { LoraModel, type LoraConfig } from "../../../src/peft/lora.js";
 import { SFTConfig, SFTTrainer, type SFTOptions } from "../../../src/trainers/index.js";
 import { liveTensors } from "../../../src/torch/device_tensor.js";
 import { loadTorch } from "../../../src/torch/torch.js";
-import type { TrainingListener } from "../../../src/training/index.js";
+import type { TrainerCallback } from "../../../src/training/index.js";
 import { largestDifference, need } from "../fixtures.js";
 import {
   modelFolder,
@@ -29,10 +29,10 @@ interface Outcome {
 interface Options {
   readonly rows?: readonly TokenRow[];
   readonly lora?: Partial<LoraConfig>;
-  readonly listeners?: readonly TrainingListener[];
+  readonly callbacks?: readonly TrainerCallback[];
 }
 
-async function train(options: SFTOptions, { rows = sftRows(16), lora, listeners = [] }: Options = {}) {
+async function train(options: SFTOptions, { rows = sftRows(16), lora, callbacks = [] }: Options = {}) {
   const outputDir = newFolder();
   const model = await tinyModel();
   // Adapters start the same whatever the run's seed, and B not at 0, so that A has a gradient at once.
@@ -55,7 +55,7 @@ async function train(options: SFTOptions, { rows = sftRows(16), lora, listeners 
       ...options,
     }),
     trainDataset: rows,
-    listeners,
+    callbacks,
   });
   await trainer.train();
   const weights = numbersOf((adapted ?? model).namedParameters());
@@ -143,14 +143,14 @@ describe("a run depends on", () => {
 });
 
 describe("native tensors", () => {
-  const counting = (counts: number[]): TrainingListener => ({ onStepEnd: () => counts.push(liveTensors()) });
+  const counting = (counts: number[]): TrainerCallback => ({ onStepEnd: () => counts.push(liveTensors()) });
 
   it("stay the same number over 50 steps", async () => {
     const counts: number[] = [];
     const rows = sftRows(8, 10, 10);
     await train(
       { maxSteps: 50, gradientAccumulationSteps: 2, loggingSteps: 10 },
-      { rows, listeners: [counting(counts)] },
+      { rows, callbacks: [counting(counts)] },
     );
     expect(counts).toHaveLength(50);
     expect(new Set(counts.slice(1))).toEqual(new Set([counts[1]]));
@@ -162,7 +162,7 @@ describe("native tensors", () => {
     const rows = Array.from({ length: 30 }, (_, i) => sftRows(1, 4 + i, 4 + i)[0]!);
     await train(
       { maxSteps: 90, perDeviceTrainBatchSize: 1, padToMultipleOf: 1, loggingSteps: 30, seed: 1 },
-      { rows, lora: { r: 2, loraDropout: 0.1 }, listeners: [counting(counts)] },
+      { rows, lora: { r: 2, loraDropout: 0.1 }, callbacks: [counting(counts)] },
     );
     const [second, third] = [counts.slice(30, 60), counts.slice(60, 90)];
     expect(Math.max(...third)).toBeLessThanOrEqual(Math.max(...second) + 2);
@@ -247,7 +247,7 @@ describe("half precision", () => {
         disableTqdm: true,
       }),
       trainDataset: sftRows(16, 10, 10),
-      listeners: [{ onStepEnd: () => counts.push(liveTensors()) }],
+      callbacks: [{ onStepEnd: () => counts.push(liveTensors()) }],
     });
     await trainer.train();
     const log = readLog(outputDir);

@@ -32,9 +32,9 @@ async function refusal(
   const model = await tinyModel();
   const notices: string[] = [];
   const args = new SFTConfig({ maxSteps: 2, disableTqdm: true, ...options, outputDir });
-  const listeners = [{ onNotice: (notice: string) => notices.push(notice) }];
+  const callbacks = [{ onNotice: (notice: string) => notices.push(notice) }];
   const message = await (async () =>
-    new SFTTrainer({ model, args, trainDataset: rows, listeners, ...more }).train())().then(
+    new SFTTrainer({ model, args, trainDataset: rows, callbacks, ...more }).train())().then(
     () => "it ran",
     (error: unknown) =>
       error instanceof CraftError
@@ -162,9 +162,13 @@ describe("settings", () => {
     expect(files).toEqual([]);
   });
 
-  it("of a warm-up that the schedule does not have", async () => {
-    const { message } = await refusal({ lrSchedulerType: "constant", warmupSteps: 3 });
-    expect(message).toContain("warmup_steps = 3: the schedule constant has no warm-up.");
+  it("of a schedule that the run is too short for", async () => {
+    const { message, files } = await refusal({
+      lrSchedulerType: "warmup_stable_decay",
+      lrSchedulerKwargs: { num_decay_steps: 3 },
+    });
+    expect(message).toContain("lr_scheduler_kwargs.num_decay_steps = 3: ");
+    expect(files).toEqual([]);
   });
 
   it("of a micro-batch larger than the data, where incomplete ones are left out", async () => {
@@ -239,7 +243,7 @@ describe("a loss that is not finite", () => {
         ...options,
       }),
       trainDataset: rows,
-      listeners: [{ onStepEnd: () => steps.push(numbersOf(model.namedParameters())) }],
+      callbacks: [{ onStepEnd: () => steps.push(numbersOf(model.namedParameters())) }],
     });
     const live = liveTensors();
     const error: unknown = await trainer.train().then(

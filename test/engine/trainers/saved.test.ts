@@ -157,7 +157,7 @@ describe("checkpoints", () => {
         resumeFromCheckpoint: join(folder, "checkpoint-2"),
       }),
       trainDataset: rows,
-      listeners: [
+      callbacks: [
         { onSave: () => kept.push(readdirSync(folder).filter((name) => name.startsWith("checkpoint"))) },
       ],
     }).train();

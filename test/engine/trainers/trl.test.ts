@@ -85,7 +85,7 @@ describe("SFTTrainer against TRL", () => {
       model: lora ?? model,
       args: new SFTConfig({ ...run.args, output_dir: output, seed, save_strategy: "no", disable_tqdm: true }),
       trainDataset: inOrder(rows.slice(0, run.rows), seed),
-      listeners: [1, 2, 3].map((step) => atStep(step, () => kept.push(named()))),
+      callbacks: [1, 2, 3].map((step) => atStep(step, () => kept.push(named()))),
     });
     await trainer.train();
 

@@ -16,7 +16,7 @@ import { CRAFTSFTConfig, CRAFTSFTTrainer, type CRAFTSFTOptions } from "../../../
 import type { LoraConfig } from "../../../src/peft/lora.js";
 import { SFTConfig, SFTTrainer, type SFTOptions } from "../../../src/trainers/index.js";
 import { loadTorch } from "../../../src/torch/torch.js";
-import type { TrainingListener } from "../../../src/training/index.js";
+import type { TrainerCallback } from "../../../src/training/index.js";
 import { pairRows, readLog, sftRows, temporaryFolders, tinyModel, withoutTimes } from "./tiny.js";
 
 beforeAll(() => loadTorch());
@@ -71,10 +71,10 @@ const common: SFTOptions = {
 async function train(
   { craft, lora: peftConfig }: Pick<Kind, "craft" | "lora">,
   options: SFTOptions,
-  listeners: readonly TrainingListener[] = [],
+  callbacks: readonly TrainerCallback[] = [],
 ): Promise<void> {
   const model = await tinyModel();
-  const shared = { model, peftConfig, trainDataset: rows, listeners };
+  const shared = { model, peftConfig, trainDataset: rows, callbacks };
   try {
     if (craft === undefined)
       await new SFTTrainer({ ...shared, args: new SFTConfig({ ...common, ...options }) }).train();
@@ -90,7 +90,7 @@ async function train(
   }
 }
 
-const stopAfter = (step: number): TrainingListener => ({
+const stopAfter = (step: number): TrainerCallback => ({
   onStepEnd: (end) => {
     if (end.step === step) throw new Error("stopped");
   },
@@ -132,8 +132,8 @@ describe("a checkpoint in the middle of an epoch", () => {
     expect(
       bytes(second, "adapter_model.safetensors").equals(bytes(through, "adapter_model.safetensors")),
     ).toBe(true);
-    // The first entry covers steps 1 and 2 and stays with the first folder.
-    expect(withoutTimes(readLog(second))).toEqual(withoutTimes(readLog(through)).slice(1));
+    // The entries up to the checkpoint come with it.
+    expect(withoutTimes(readLog(second))).toEqual(withoutTimes(readLog(through)));
   });
 
   it("goes on beyond the end of its run", async () => {
@@ -190,99 +190,81 @@ describe("a checkpoint that does not fit", () => {
     return message.replaceAll(outputDir, "OUT");
   }
 
+  const refusal = (differences: string): string =>
+    `CraftError: resume_from_checkpoint = OUT/checkpoint-3: was made with other settings: ${differences}. ` +
+    "Resume with the settings of the run that wrote checkpoint-3, or start anew.";
+
   it.each([
-    ["another seed", { seed: 1 }, "seed = 42, this one has 1"],
+    ["another seed", { seed: 1 }, "seed was 42 and is 1"],
     [
-      "another batch size",
-      { perDeviceTrainBatchSize: 4, gradientAccumulationSteps: 1 },
-      "micro_batches_per_epoch = 5, this one has 3",
+      "another batch size and rate",
+      { perDeviceTrainBatchSize: 4, gradientAccumulationSteps: 1, learningRate: 0.5 },
+      "per_device_train_batch_size was 2 and is 4; gradient_accumulation_steps was 2 and is 1; " +
+        "learning_rate was 0.01 and is 0.5; micro_batches_per_epoch was 5 and is 3",
     ],
-    ["another accumulation", { gradientAccumulationSteps: 1 }, "steps_per_epoch = 3, this one has 5"],
-  ] as const)("is refused for %s", async (_, options, difference) => {
-    expect(await resume(whole, {}, options)).toBe(
-      `CraftError: resume_from_checkpoint = OUT/checkpoint-3: its run has ${difference}, so the data would come in another order. ` +
-        "Resume with the seed, the data, the batch size and the accumulation of that run, or start anew.",
-    );
+    [
+      "another schedule",
+      { lrSchedulerType: "polynomial", lrSchedulerKwargs: { power: 2 } },
+      'lr_scheduler_type was "cosine" and is "polynomial"; lr_scheduler_kwargs was not set and is {"power":2}',
+    ],
+    ["another length, which the schedule depends on", { maxSteps: 9 }, "max_steps was 3 and is 9"],
+  ] as const)("is refused for %s", async (_, options, differences) => {
+    expect(await resume(whole, {}, { maxSteps: 3, ...options })).toBe(refusal(differences));
   });
 
   it.each([
-    ["another rank", { ...lora, r: 4 }, "its lora_r is 2, that of this run 4"],
-    ["another lora_alpha", { ...lora, loraAlpha: 32 }, "its lora_alpha is 8, that of this run 32"],
-    [
-      "fewer targets",
-      { ...lora, targetModules: ["q_proj"] },
-      "is in the checkpoint and is not trained in this run",
-    ],
+    ["another rank", { ...lora, r: 4 }, "lora_r was 2 and is 4"],
+    ["another lora_alpha", { ...lora, loraAlpha: 32 }, "lora_alpha was 8 and is 32"],
     [
       "other targets",
       { ...lora, targetModules: ["q_proj", "v_proj"] },
-      "is trained in this run, and the checkpoint does not have it",
+      'lora_target_modules was ["q_proj","o_proj"] and is ["q_proj","v_proj"]',
     ],
-  ])("is refused for adapters with %s", async (_, other, reason) => {
-    expect(await resume(adapters, { lora: other })).toMatch(
-      new RegExp(`^CraftError: .*checkpoint-3.*${reason}.* Resume with the settings`),
-    );
+  ])("is refused for adapters with %s", async (_, other, differences) => {
+    expect(await resume(adapters, { lora: other }, { maxSteps: 3 })).toBe(refusal(differences));
   });
 
   it("is refused for another kind of run", async () => {
-    const order = "was made with other settings: it";
-    expect(await resume(adapters, {})).toContain(`${order} is of an adapter.`);
-    expect(await resume(whole, { lora })).toContain(`${order} is of a whole model.`);
-    expect(await resume(whole, { craft })).toContain(`${order} has no craft.safetensors.`);
-    expect(await resume(paired, {})).toContain(`${order} has a craft.safetensors.`);
-    expect(await resume(paired, { craft: { ...craft, craftProjectionDim: 4 } })).toContain(
-      "craft.safetensors = craft_loss.projection_head.output.weight: has the shape [8, 16] in the checkpoint and [4, 16] in this run.",
+    const short = { maxSteps: 3 };
+    expect(await resume(adapters, {}, short)).toContain("use_peft was true and is false; ");
+    expect(await resume(adapters, {}, short)).toContain("lora_dropout was 0.2 and is not set");
+    expect(await resume(whole, { lora }, short)).toContain("lora_r was not set and is 2");
+    expect(await resume(whole, { craft }, short)).toContain("craft_alpha was not set and is 0.6; ");
+    expect(await resume(paired, {}, short)).toContain(
+      "craft_learnable_temperature was true and is not set; ",
     );
-    expect(await resume(paired, { craft: { ...craft, craftLearnableTemperature: false } })).toContain(
-      "craft.safetensors = craft_loss.log_temperature: is in the checkpoint and is not trained in this run.",
+    expect(await resume(paired, { craft: { ...craft, craftProjectionDim: 4 } }, short)).toBe(
+      refusal("craft_projection_dim was 8 and is 4"),
+    );
+  });
+
+  it("is refused where its tensors are not those of the run", async () => {
+    const spoil = (checkpoint: string): void =>
+      cpSync(
+        join(adapters, "checkpoint-3", "adapter_model.safetensors"),
+        join(checkpoint, "model.safetensors"),
+      );
+    expect(await resume(whole, {}, { maxSteps: 3 }, spoil)).toMatch(
+      /^CraftError: OUT\/checkpoint-3 = .*: is trained in this run, and the checkpoint does not have it\./,
     );
   });
 
   it("is refused where a file is missing or broken", async () => {
-    const state = "trainer_state.json";
-    const spoil = (change: (file: string) => void, file: string) => (checkpoint: string) =>
-      change(join(checkpoint, file));
-    expect(
-      await resume(
-        whole,
-        {},
-        {},
-        spoil((path) => rmSync(path), state),
-      ),
-    ).toContain("checkpoint-3/trainer_state.json: cannot be read");
-    expect(
-      await resume(
-        whole,
-        {},
-        {},
-        spoil((path) => truncateSync(path, 40), state),
-      ),
-    ).toContain("CraftError: OUT/checkpoint-3/trainer_state.json: cannot be read");
-    expect(
-      await resume(
-        whole,
-        {},
-        {},
-        spoil((path) => writeFileSync(path, '{"global_step": "3"}'), state),
-      ),
-    ).toContain("trainer_state.json: global_step is not as a checkpoint has it");
+    const state = "run_state.json";
+    const spoiled = (file: string, change: (path: string) => void): Promise<string> =>
+      resume(whole, {}, { maxSteps: 3 }, (checkpoint) => change(join(checkpoint, file)));
+    expect(await spoiled(state, (path) => rmSync(path))).toContain("checkpoints in OUT hold the model only");
+    expect(await spoiled(state, (path) => truncateSync(path, 40))).toContain(
+      "CraftError: OUT/checkpoint-3/run_state.json: cannot be read",
+    );
+    expect(await spoiled(state, (path) => writeFileSync(path, '{"version": 7}'))).toContain(
+      "run_state.json: version is not as a checkpoint has it",
+    );
     for (const file of ["optimizer.safetensors", "model.safetensors"]) {
-      expect(
-        await resume(
-          whole,
-          {},
-          {},
-          spoil((path) => truncateSync(path, 900), file),
-        ),
-      ).toMatch(new RegExp(`^CraftError: OUT/checkpoint-3/${file.replace(".", "\\.")}`));
-      expect(
-        await resume(
-          whole,
-          {},
-          {},
-          spoil((path) => rmSync(path), file),
-        ),
-      ).toMatch(/^CraftError: .*checkpoint-3/);
+      expect(await spoiled(file, (path) => truncateSync(path, 900))).toMatch(
+        new RegExp(`^CraftError: OUT/checkpoint-3/${file.replace(".", "\\.")}`),
+      );
+      expect(await spoiled(file, (path) => rmSync(path))).toMatch(/^CraftError: .*checkpoint-3/);
     }
   });
 
@@ -292,7 +274,7 @@ describe("a checkpoint that does not fit", () => {
       `resume_from_checkpoint = true: ${empty} has no checkpoint. Start without --resume.`,
     );
     await expect(train({}, { outputDir: newFolder(), resumeFromCheckpoint: whole })).rejects.toThrow(
-      `resume_from_checkpoint = ${whole}: is no checkpoint: it has no trainer_state.json. Name a folder checkpoint-N that a run has written.`,
+      `resume_from_checkpoint = ${whole}: is no checkpoint: it has no run_state.json. Name a folder checkpoint-N that a run has written.`,
     );
     expect(existsSync(join(empty, "log.jsonl"))).toBe(false);
   });

@@ -7,7 +7,7 @@ import { Dataset } from "../../../src/data/index.js";
 import { AutoModelForCausalLM, type CausalLM } from "../../../src/models/index.js";
 import { Random } from "../../../src/random.js";
 import type { Parameter } from "../../../src/tensor/index.js";
-import type { LogEntry, TrainingListener } from "../../../src/training/index.js";
+import type { LogEntry, TrainerCallback } from "../../../src/training/index.js";
 
 export const modelFolder = join(import.meta.dirname, "../../fixtures/trl/model");
 export const vocabulary = 48;
@@ -85,7 +85,7 @@ export function withoutTimes(entries: readonly LogEntry[]): LogEntry[] {
 }
 
 /** Calls `act` once when a step ends. */
-export const atStep = (step: number, act: () => void): TrainingListener => ({
+export const atStep = (step: number, act: () => void): TrainerCallback => ({
   onStepEnd: (end) => {
     if (end.step === step) act();
   },

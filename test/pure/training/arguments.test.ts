@@ -114,12 +114,18 @@ describe("a value out of range", () => {
     ["num_train_epochs", 0],
     ["per_device_train_batch_size", 0],
     ["gradient_accumulation_steps", 0],
-    ["lr_scheduler_type", "polynomial"],
+    ["lr_scheduler_type", "exponential"],
     ["adam_beta2", 1],
     ["adam_epsilon", 0],
     ["max_grad_norm", -1],
-    ["save_strategy", "best"],
+    ["save_strategy", "sometimes"],
     ["logging_steps", 0],
+    ["logging_steps", 1.5],
+    ["save_steps", -0.5],
+    ["eval_delay", -1],
+    ["save_total_limit", 0],
+    ["report_to", "wandb"],
+    ["report_to", ["tensorboard", "mlflow"]],
     ["seed", -1],
     ["max_length", 1],
     ["dtype", "int8"],
@@ -141,5 +147,77 @@ describe("options that make no sense together", () => {
         "and would be identical. Use craft_pooling mean, or craft_self_align_views prompt_response.",
     );
     expect(craft({ craft_self_align_views: "full_response", craft_pooling: "mean" })).toBe("accepted");
+  });
+});
+
+describe("options of a run that do not go together", () => {
+  const evaluated = { eval_strategy: "steps", eval_steps: 10 };
+  it.each<[Record<string, unknown>, string]>([
+    [
+      { load_best_model_at_end: true },
+      "load_best_model_at_end = true: needs a checkpoint for each evaluation, and eval_strategy is no while save_strategy is steps. " +
+        "Make them the same, or set save_strategy to best.",
+    ],
+    [
+      { load_best_model_at_end: true, eval_strategy: "epoch" },
+      "eval_strategy is epoch while save_strategy is steps",
+    ],
+    [
+      { load_best_model_at_end: true, ...evaluated, save_steps: 25 },
+      "save_steps = 25: load_best_model_at_end needs a multiple of eval_steps, which is 10.",
+    ],
+    [{ load_best_model_at_end: true, ...evaluated, save_steps: 0.5 }, "save_steps = 0.5: "],
+    [
+      { load_best_model_at_end: true, eval_strategy: "steps", eval_steps: 0.1, save_steps: 0.25 },
+      "save_steps = 0.25: ",
+    ],
+    [
+      { save_strategy: "best" },
+      "eval_strategy = no: save_strategy: best compares evaluations, and there are none.",
+    ],
+    [{ save_strategy: "best", ...evaluated }, "metric_for_best_model: is needed by save_strategy: best."],
+    [{ metric_for_best_model: "loss" }, "eval_strategy = no: metric_for_best_model compares evaluations"],
+    [{ greater_is_better: true, ...evaluated }, "greater_is_better = true: has no effect"],
+    [
+      { lr_scheduler_type: "reduce_lr_on_plateau" },
+      "lr_scheduler_type = reduce_lr_on_plateau: goes by evaluations",
+    ],
+    [
+      { lr_scheduler_type: "reduce_lr_on_plateau", metric_for_best_model: "accuracy", ...evaluated },
+      "lr_scheduler_kwargs.mode = min: would take higher eval_accuracy for worse",
+    ],
+    [
+      { lr_scheduler_type: "constant", warmup_steps: 3 },
+      "warmup_steps = 3: the schedule constant has no warm-up.",
+    ],
+    [
+      { lr_scheduler_kwargs: { power: 2 } },
+      "lr_scheduler_kwargs.power: the schedule linear has no such option.",
+    ],
+    [{ report_to: ["none", "tensorboard"] }, "report_to = "],
+  ])("%o", (options, message) => {
+    expect(sft(options)).toContain(
+      `CraftError: ${message.startsWith("eval_strategy is") ? "load_best" : message}`,
+    );
+    expect(sft(options)).toContain(message);
+  });
+
+  it.each<Record<string, unknown>>([
+    { load_best_model_at_end: true, ...evaluated, save_steps: 20 },
+    { load_best_model_at_end: true, eval_strategy: "epoch", save_strategy: "epoch" },
+    { load_best_model_at_end: true, eval_strategy: "epoch", save_strategy: "best" },
+    { load_best_model_at_end: true, eval_strategy: "steps", eval_steps: 0.1, save_steps: 0.3 },
+    { load_best_model_at_end: true, eval_strategy: "steps", logging_steps: 5, save_steps: 10 },
+    { save_strategy: "best", metric_for_best_model: "loss", ...evaluated },
+    {
+      lr_scheduler_type: "reduce_lr_on_plateau",
+      metric_for_best_model: "accuracy",
+      lr_scheduler_kwargs: { mode: "max" },
+      ...evaluated,
+    },
+    { logging_steps: 0.25, eval_delay: 0.5, eval_on_start: true },
+    { report_to: ["tensorboard"] },
+  ])("but %o do", (options) => {
+    expect(sft(options)).toBe("accepted");
   });
 });

@@ -17,7 +17,7 @@ const text = () => readFileSync(join(folder, "log.jsonl"), "utf8");
 describe("log.jsonl", () => {
   it("has one object a line, written at once, without what is undefined", () => {
     const log = new JsonlLog(folder);
-    log.onTrainBegin({ startStep: 0 });
+    log.onTrainBegin({ totalSteps: 9, startStep: 0 }, { state: { logHistory: [] } });
     log.onLog({ step: 1, loss: 2.5, epoch: undefined });
     expect(text()).toBe('{"step":1,"loss":2.5}\n');
     log.onEvaluate({ step: 1, eval_loss: 3 });
@@ -26,21 +26,24 @@ describe("log.jsonl", () => {
 
   it("begins empty with a new run", () => {
     writeFileSync(join(folder, "log.jsonl"), '{"step":1}\n');
-    new JsonlLog(folder).onTrainBegin({ startStep: 0 });
+    new JsonlLog(folder).onTrainBegin({ totalSteps: 9, startStep: 0 }, { state: { logHistory: [] } });
     expect(text()).toBe("");
   });
 
-  it("keeps what came before the step from which a run goes on", () => {
+  it("begins with what the checkpoint knows where a run goes on", () => {
     writeFileSync(
       join(folder, "log.jsonl"),
       '{"step":1}\n{"step":2}\n{"step":2,"eval_loss":1}\n{"step":3}\n',
     );
     appendFileSync(join(folder, "log.jsonl"), '{"step":4,"lo');
     const log = new JsonlLog(folder);
-    log.onTrainBegin({ startStep: 2 });
-    expect(text()).toBe('{"step":1}\n{"step":2}\n{"step":2,"eval_loss":1}\n');
+    log.onTrainBegin(
+      { totalSteps: 9, startStep: 2 },
+      { state: { logHistory: [{ step: 1 }, { step: 2, epoch: undefined }] } },
+    );
+    expect(text()).toBe('{"step":1}\n{"step":2}\n');
     log.onLog({ step: 3 });
-    expect(text().split("\n")).toHaveLength(5);
+    expect(text().split("\n")).toHaveLength(4);
   });
 });
 

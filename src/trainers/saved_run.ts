@@ -1,0 +1,128 @@
+/** @file What a run leaves in a folder: the result, or a checkpoint from which it goes on exactly. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { CraftError } from "../errors.js";
+import type { CausalLM } from "../models/index.js";
+import { Embedding } from "../nn/embedding.js";
+import type { AdamW } from "../optim/index.js";
+import type { LoraModel } from "../peft/lora.js";
+import type { Parameter } from "../tensor/index.js";
+import type { AllCarried } from "../training/carried.js";
+import {
+  readCarried,
+  readMoments,
+  readParameters,
+  writeCarried,
+  writeFolderAtomically,
+  writeMoments,
+  writeParameters,
+} from "../training/checkpoint.js";
+import type { LoopState, TrainerState } from "../training/index.js";
+import { requireSameSettings } from "../training/run_settings.js";
+import {
+  readRunState,
+  trainingFlops,
+  writeRunState,
+  writeTrainerState,
+  type RunSettings,
+} from "../training/run_state.js";
+
+type Named = readonly (readonly [string, Parameter])[];
+
+export interface SavedRunOptions {
+  readonly model: CausalLM;
+  readonly lora: LoraModel | undefined;
+  /** What is trained beside the model. */
+  readonly extra: Named;
+  readonly carried: AllCarried;
+  /** Writes the model or its adapter, with the tokenizer. */
+  readonly saveModel: (folder: string) => Promise<void>;
+}
+
+const extraFile = "craft.safetensors";
+const adapterFile = "adapter_model.safetensors";
+
+/** Writes and reads the folders of one run. */
+export class SavedRun {
+  readonly #options: SavedRunOptions;
+
+  constructor(options: SavedRunOptions) {
+    this.#options = options;
+  }
+
+  /** Everything that is trained, by the names under which it is saved. */
+  get named(): Named {
+    const { model, lora, extra } = this.#options;
+    const own = lora === undefined ? [...model.namedParameters()] : [...lora.namedParameters()];
+    return [...own.filter(([, parameter]) => parameter.trainable), ...extra];
+  }
+
+  /** Writes the result. */
+  async writeResult(folder: string): Promise<void> {
+    const { extra, saveModel } = this.#options;
+    await saveModel(folder);
+    if (extra.length > 0) writeParameters(join(folder, extraFile), extra);
+  }
+
+  /** Writes a checkpoint, which gets its name when it is whole. Without `resume` it is a result with the log. */
+  async writeCheckpoint(
+    path: string,
+    state: { readonly loop: LoopState; readonly trainer: TrainerState },
+    resume: { readonly optimizer: AdamW; readonly settings: RunSettings } | undefined,
+  ): Promise<void> {
+    const { loop, trainer } = state;
+    await writeFolderAtomically(path, async (folder) => {
+      await this.writeResult(folder);
+      writeTrainerState(folder, trainer, {
+        callbacks: loop.callbacks,
+        totalFlos: trainingFlops(loop.tokens, this.#weights()),
+      });
+      if (resume === undefined) return;
+      const { optimizer, settings } = resume;
+      writeMoments(folder, optimizer, this.named);
+      const carried = writeCarried(folder, this.#options.carried);
+      writeRunState(folder, { loop, optimizerSteps: optimizer.steps, settings, carried });
+    });
+  }
+
+  /** Weights outside embedding tables. */
+  #weights(): number {
+    const { model } = this.#options;
+    const tables = new Set<Parameter>();
+    for (const [, module] of model.namedModules()) if (module instanceof Embedding) tables.add(module.weight);
+    let weights = 0;
+    for (const [, parameter] of model.namedParameters())
+      if (!tables.has(parameter)) weights += parameter.shape.reduce((a, b) => a * b, 1);
+    return weights;
+  }
+
+  /**
+   * Takes up weights, moments and all that is carried; the rest is returned for the loop.
+   *
+   * @throws CraftError before anything is changed if the checkpoint is of a run with other settings.
+   */
+  read(checkpoint: string, settings: RunSettings, optimizer: AdamW): LoopState {
+    const state = readRunState(checkpoint);
+    requireSameSettings(checkpoint, state.settings, settings);
+    this.readWeights(checkpoint);
+    readMoments(checkpoint, optimizer, state.optimizerSteps, this.named);
+    readCarried(checkpoint, this.#options.carried, state.carried);
+    return state.loop;
+  }
+
+  /** Gives everything that is trained the values that it has in a checkpoint. */
+  readWeights(checkpoint: string): void {
+    const { model, lora, extra } = this.#options;
+    if (!existsSync(checkpoint)) {
+      throw new CraftError({
+        subject: "checkpoint",
+        value: checkpoint,
+        reason: "is the best one of the run, and is gone",
+        remedy: "Keep checkpoints of a run until it is over.",
+      });
+    }
+    if (lora === undefined) readParameters(checkpoint, [...model.namedParameters()], "all");
+    else readParameters(join(checkpoint, adapterFile), [...lora.namedParameters()], "all");
+    if (extra.length > 0) readParameters(join(checkpoint, extraFile), extra, "all");
+  }
+}

@@ -1,0 +1,127 @@
+/** @file What gathers between two log entries. */
+import type { LogEntry } from "./callbacks.js";
+import { RunningTotals } from "./metrics.js";
+import type { StepResult } from "./step.js";
+import type { TaskTotal } from "./window.js";
+
+interface NormTotal {
+  readonly sum: number;
+  readonly steps: number;
+}
+
+/** What has gathered since the last log entry. Plain JSON. */
+export interface SinceLogState {
+  /** Sum over steps of the mixed loss. */
+  readonly loss: number;
+  readonly steps: number;
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly tasks: Readonly<Record<string, TaskTotal>>;
+  /** Sums over steps of the norm of each task's gradient, and of how many steps. */
+  readonly norms: Readonly<Record<string, NormTotal>>;
+  /** Of the last step. */
+  readonly gradNorm: number;
+  readonly learningRate: number;
+}
+
+/** Names the totals of a log entry, e.g. the CRAFT metrics; norms of tasks are means over its steps. */
+export type Describe = (totals: RunningTotals, taskNorms: Readonly<Record<string, number>>) => LogEntry;
+
+/** Sums over the steps since the last log entry. */
+export class SinceLog {
+  readonly #totals = new RunningTotals();
+  #loss = 0;
+  #steps = 0;
+  #tokens = 0;
+  #norms: Readonly<Record<string, NormTotal>> = {};
+  #gradNorm = 0;
+  #learningRate = 0;
+  /** When the first step began, moved on by what is no step: evaluations and checkpoints. */
+  #began = 0;
+
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** Starts the clock, at the beginning of a run. */
+  start(): void {
+    this.#began += performance.now();
+  }
+
+  /** Leaves out some milliseconds. */
+  pause(milliseconds: number): void {
+    this.#began += milliseconds;
+  }
+
+  add({ loss, tokens, totals, norm, taskNorms, learningRate }: StepResult): void {
+    this.#loss += loss;
+    this.#steps++;
+    this.#tokens += tokens;
+    this.#totals.add(totals);
+    this.#norms = withNorms(this.#norms, taskNorms);
+    this.#gradNorm = norm;
+    this.#learningRate = learningRate;
+  }
+
+  tokensPerSecond(now = performance.now()): number {
+    return (1000 * this.#tokens) / (now - this.#began);
+  }
+
+  /** The entry of these steps; afterwards nothing has gathered. */
+  take(describe: Describe | undefined): LogEntry {
+    const now = performance.now();
+    const entry: LogEntry = {
+      loss: this.#loss / this.#steps,
+      grad_norm: this.#gradNorm,
+      learning_rate: this.#learningRate,
+      step_time: (now - this.#began) / 1000 / this.#steps,
+      tokens_per_second: this.tokensPerSecond(now),
+      ...(describe?.(this.#totals, meanNorms(this.#norms)) ?? this.#totals.metrics()),
+    };
+    this.#loss = this.#steps = this.#tokens = 0;
+    this.#totals.clear();
+    this.#norms = {};
+    this.#began = now;
+    return entry;
+  }
+
+  state(): SinceLogState {
+    return {
+      loss: this.#loss,
+      steps: this.#steps,
+      tokens: this.#tokens,
+      seconds: (performance.now() - this.#began) / 1000,
+      tasks: this.#totals.state(),
+      norms: this.#norms,
+      gradNorm: this.#gradNorm,
+      learningRate: this.#learningRate,
+    };
+  }
+
+  /** Goes on from a saved state; the clock stands until {@link start}. */
+  restore(state: SinceLogState): void {
+    this.#loss = state.loss;
+    this.#steps = state.steps;
+    this.#tokens = state.tokens;
+    this.#began = -1000 * state.seconds;
+    this.#totals.clear();
+    this.#totals.add(new Map(Object.entries(state.tasks)));
+    this.#norms = state.norms;
+    this.#gradNorm = state.gradNorm;
+    this.#learningRate = state.learningRate;
+  }
+}
+
+function withNorms(
+  totals: Readonly<Record<string, NormTotal>>,
+  more: Readonly<Record<string, number>>,
+): Record<string, NormTotal> {
+  const added = Object.entries(more).map(([task, norm]): [string, NormTotal] => {
+    const { sum, steps } = totals[task] ?? { sum: 0, steps: 0 };
+    return [task, { sum: sum + norm, steps: steps + 1 }];
+  });
+  return { ...totals, ...Object.fromEntries(added) };
+}
+
+const meanNorms = (totals: Readonly<Record<string, NormTotal>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(totals).map(([task, { sum, steps }]) => [task, sum / steps]));
