@@ -13,6 +13,7 @@ import {
   optionName,
   parseOptions,
   prepareOutputDir,
+  TrainingInterrupted,
   type TrainOutput,
 } from "../training/index.js";
 import { commandLineOptions, readRunFile } from "./run_file.js";
@@ -85,10 +86,25 @@ export async function run(options: Record<string, unknown>): Promise<number> {
           contrastiveColumns: data.contrastiveColumns,
         })
       : new SFTTrainer({ ...common, args });
-  const output = await trainer.train();
+  let output: TrainOutput;
+  try {
+    output = await trainer.train();
+  } catch (error) {
+    if (!(error instanceof TrainingInterrupted)) throw error;
+    const { step, checkpoint, signal } = error;
+    const rest = options["rest"] as string[];
+    const again = typeof resume === "string" ? ["--resume_from_checkpoint", checkpoint] : ["--resume"];
+    const command = ["craft", "sft", "--config", config, ...rest, ...again].map(quoted).join(" ");
+    process.stderr.write(`Stopped after step ${step}; ${checkpoint} has all of it. Go on with: ${command}\n`);
+    return signal === "SIGTERM" ? 143 : 130;
+  }
   report(output, outputDir, options["json"] === true);
   return 0;
 }
+
+/** A word of a command line, as a shell reads it. */
+const quoted = (word: string): string =>
+  /^[\w./=:,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
 /** Paths count from where the command runs, or else from the run file's folder. */
 function locate(path: string, folder: string, option: string): string {

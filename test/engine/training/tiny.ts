@@ -1,20 +1,14 @@
-/** @file A Llama of 5,456 weights, rows for it, and runs of it in folders that are removed. */
+/** @file Runs of the tiny model in folders that are removed. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 import { Dataset } from "../../../src/data/index.js";
-import { AutoModelForCausalLM, type CausalLM } from "../../../src/models/index.js";
 import { Random } from "../../../src/random.js";
 import type { Parameter } from "../../../src/tensor/index.js";
 import type { LogEntry, TrainerCallback } from "../../../src/training/index.js";
 
-export const modelFolder = join(import.meta.dirname, "../../fixtures/trl/model");
-export const vocabulary = 48;
-
-/** The model, new, in float32. */
-export const tinyModel = (): Promise<CausalLM> =>
-  AutoModelForCausalLM.fromPretrained(modelFolder, { dtype: "float32" });
+export * from "./tiny_data.js";
 
 /** Gives paths at which nothing is yet; all of them are removed after the tests of the calling file. */
 export function temporaryFolders(): () => string {
@@ -22,36 +16,6 @@ export function temporaryFolders(): () => string {
   afterAll(() => rmSync(parent, { recursive: true, force: true }));
   let next = 0;
   return () => join(parent, `run-${next++}`);
-}
-
-export interface TokenRow {
-  readonly input_ids: readonly number[];
-  readonly labels: readonly number[];
-}
-
-/** Rows of `shortest` to `longest` tokens; the first third of each is a prompt, which is not to be predicted. */
-export function sftRows(count: number, shortest = 4, longest = 12, seed = 5): TokenRow[] {
-  const random = new Random(seed, "rows");
-  return Array.from({ length: count }, () => {
-    const length = shortest + random.integer(longest - shortest + 1);
-    const ids = Array.from({ length }, () => 3 + random.integer(vocabulary - 3));
-    return { input_ids: ids, labels: ids.map((id, place) => (place < length / 3 ? -100 : id)) };
-  });
-}
-
-export interface TokenPair {
-  readonly input_ids: readonly number[];
-  readonly input_ids_tgt: readonly number[];
-}
-
-/** Pairs whose sides share some tokens. */
-export function pairRows(count: number, shortest = 3, longest = 9, seed = 6): TokenPair[] {
-  const random = new Random(seed, "pairs");
-  const side = (length: number) => Array.from({ length }, () => 3 + random.integer(vocabulary - 3));
-  return Array.from({ length: count }, () => {
-    const ids = side(shortest + random.integer(longest - shortest + 1));
-    return { input_ids: ids, input_ids_tgt: [...ids.slice(0, 2), ...side(1 + random.integer(longest - 2))] };
-  });
 }
 
 /** Rows that a run of `seed` visits in the given order in its first epoch. */
