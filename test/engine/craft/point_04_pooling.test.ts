@@ -16,6 +16,17 @@ const numbers = async (x: Tensor): Promise<number[]> => {
 };
 
 describe("pooling", () => {
+  it.each([
+    // Position t has the state t. Means of 0 1 2, of 3 4 5 and of 1 3 4, plain and with weights 0.5, 0.75, 1.
+    ["right", [1, 1, 1, 0, 0, 0], { last_token: 2, cls: 0, mean: 1, weighted_mean: 2.75 / 2.25 }],
+    ["left", [0, 0, 0, 1, 1, 1], { last_token: 5, cls: 3, mean: 4, weighted_mean: 9.5 / 2.25 }],
+    ["gaps", [0, 1, 0, 1, 1, 0], { last_token: 4, cls: 1, mean: 8 / 3, weighted_mean: 6.75 / 2.25 }],
+  ] as const)("reads where the mask is 1, with padding: %s", async (_, mask, expected) => {
+    const hidden = constant([[[0], [1], [2], [3], [4], [5]]]);
+    for (const [how, value] of Object.entries(expected))
+      expect(await item(pool(hidden, constant([mask], "int64"), how as "mean")), how).toBeCloseTo(value, 5);
+  });
+
   it("gives NaN for a text without any position, and no other row is touched", async () => {
     const hidden = constant([
       [[1], [2]],

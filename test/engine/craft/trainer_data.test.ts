@@ -94,10 +94,7 @@ describe("columns of other names", () => {
     const keys = { craft_contrastive_keys: { anchor_input_ids: "en", positive_input_ids: "es" } };
     const options = new CRAFTSFTConfig(keys).values.craftContrastiveKeys;
     const plain = await train({});
-    const other = await train(
-      { craftContrastiveKeys: { ...options } },
-      { contrastiveDataset: renamed },
-    );
+    const other = await train({ craftContrastiveKeys: { ...options } }, { contrastiveDataset: renamed });
     expect(other.log).toEqual(plain.log);
     const self = { craftStrategy: "self_align" } as const;
     const rows = sftRows(16).map(({ input_ids: ids, labels: targets }) => ({ ids, targets }));
