@@ -141,3 +141,36 @@ describe("craft sft with self_align", () => {
     expect(stderr).toMatch(/self_align/);
   });
 });
+
+describe("craft sft --explain", () => {
+  it("says of each option what it is and why, with a preset too, and trains nothing", async () => {
+    const args = [
+      "sft",
+      "--config",
+      "self.yaml",
+      "--output_dir",
+      "explained",
+      "--craft_preset",
+      "minimal",
+      "--explain",
+    ];
+    const { code, stdout } = await craft(args, { cwd: project });
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^craft_alpha +0\.6 +given$/m);
+    expect(stdout).toMatch(/^craft_use_gradcache +false +preset minimal$/m);
+    expect(stdout).toMatch(/^craft_symmetric +false +default$/m);
+    expect(existsSync(join(project, "explained"))).toBe(false);
+  });
+
+  it("refuses a preset without contrastive data", async () => {
+    writeRunFile(join(project, "preset.yaml"), {
+      model_name_or_path: "model",
+      train_dataset: "train.jsonl",
+      craft_preset: "balanced",
+      output_dir: "none",
+    });
+    const { code, stderr } = await craft(["sft", "--config", "preset.yaml"], { cwd: project });
+    expect(code).toBe(1);
+    expect(stderr).toContain("craft_preset = balanced: has no effect, since there is no contrastive data.");
+  });
+});
