@@ -41,13 +41,14 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Options of Node itself. */
   readonly nodeArgs?: readonly string[];
-  /** Looked at every 20 ms; the process is killed outright as soon as it holds. */
+  /** Looked at every 20 ms; as soon as it holds, the process is killed outright, or gets the signal once. */
   readonly killWhen?: () => boolean;
+  readonly signal?: NodeJS.Signals;
 }
 
 /** Runs `craft` with the given arguments to its end. */
 export function craft(args: readonly string[], options: RunOptions = {}): Promise<Result> {
-  const { cwd = root, env = {}, nodeArgs = [], killWhen } = options;
+  const { cwd = root, env = {}, nodeArgs = [], killWhen, signal = "SIGKILL" } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...nodeArgs, command, ...args], {
       cwd,
@@ -60,7 +61,9 @@ export function craft(args: readonly string[], options: RunOptions = {}): Promis
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
     const watch = setInterval(() => {
-      if (killWhen?.() === true) child.kill("SIGKILL");
+      if (killWhen?.() !== true) return;
+      child.kill(signal);
+      clearInterval(watch);
     }, 20);
     child.on("error", reject);
     child.on("close", (code) => {

@@ -136,6 +136,37 @@ describe("craft sft with LoRA", () => {
   });
 });
 
+describe("craft sft that is interrupted", () => {
+  it.skipIf(process.platform === "win32").each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("by %s ends with %i, says how to go on, and then goes on exactly", async (signal, expected) => {
+    const folder = newFolder();
+    for (const name of ["train.jsonl", "dev.jsonl", "lora.yaml"])
+      copyFileSync(join(project, name), join(folder, name));
+    const args = ["sft", "--config", "lora.yaml", "--model_name_or_path", join(project, "model")];
+    const long = ["--max_steps", "400", "--lr_scheduler_type", "constant", "--save_steps", "400"];
+    const log = join(folder, "out/log.jsonl");
+    const stopped = await craft([...args, ...long], {
+      cwd: folder,
+      killWhen: () => existsSync(log) && readFileSync(log, "utf8").includes("loss"),
+      signal,
+    });
+    expect(stopped.code, stopped.stderr).toBe(expected);
+    const [, step] =
+      /Stopped after step (\d+); out\/checkpoint-\d+ has all of it\. Go on with: craft sft --config lora\.yaml .* --resume\n$/.exec(
+        stopped.stderr,
+      ) ?? [];
+    expect(step, stopped.stderr).toBeDefined();
+    const end = String(Number(step) + 2);
+    const rest = ["--max_steps", end, "--lr_scheduler_type", "constant", "--save_steps", "400"];
+    await craftJson([...args, ...rest, "--resume"], { cwd: folder });
+    await craftJson([...args, ...rest, "--output_dir", "through"], { cwd: folder });
+    const weights = (run: string): Buffer => readFileSync(join(folder, run, "adapter_model.safetensors"));
+    expect(weights("out").equals(weights("through"))).toBe(true);
+  });
+});
+
 describe("craft sft of all weights", () => {
   it("learns the rows by heart, so that craft generate says them", async () => {
     writeRunFile(join(project, "full.yaml"), {
