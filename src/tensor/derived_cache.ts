@@ -9,6 +9,8 @@ interface Entry {
   value: DeviceTensor | undefined;
   versions: readonly number[];
   users: number;
+  /** Made when the value is first computed; values that follow trained parameters are computed at every step. */
+  executable: Executable | undefined;
   readonly derived: Derived;
 }
 
@@ -22,7 +24,13 @@ const isCurrent = ({ value, versions, derived }: Entry): boolean =>
 /** Notes that a program uses the value, so that it stays until the last such program is gone. */
 export function retainDerived(derived: Derived, device: Device): void {
   const key = keyOf(derived, device);
-  const entry = entries.get(key) ?? { value: undefined, versions: [], users: 0, derived };
+  const entry = entries.get(key) ?? {
+    value: undefined,
+    versions: [],
+    users: 0,
+    executable: undefined,
+    derived,
+  };
   entry.users++;
   entries.set(key, entry);
 }
@@ -53,7 +61,7 @@ export async function currentDerived(all: readonly Derived[], device: Device): P
 
 async function compute(entry: Entry, device: Device): Promise<void> {
   const { derived } = entry;
-  const executable = new Executable(plan(derived.program), device);
+  const executable = (entry.executable ??= new Executable(plan(derived.program), device));
   const constants = uploadConstants(executable.plan, device);
   const loans = new Loans();
   try {

@@ -79,7 +79,7 @@ export class Executable {
   #prepare(): Instruction[] {
     const { plan } = this;
     const { dispatcher } = torch();
-    const arena = new NativeArena();
+    const arena = new NativeArena(Math.min(2 ** 16, 512 * (plan.steps.length + 1)));
     const lastRead = new Map<number, number>();
     plan.steps.forEach((step, i) => step.reads.forEach((slot) => lastRead.set(slot, i)));
     for (const slot of [...plan.outputs, ...this.#lent]) lastRead.set(slot, Infinity);
