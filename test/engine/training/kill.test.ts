@@ -1,6 +1,6 @@
 /** @file A run that is killed again and again, against one that never was. */
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, watch, type FSWatcher } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import { Random } from "../../../src/random.js";
@@ -12,8 +12,20 @@ beforeAll(() => loadTorch());
 const newFolder = temporaryFolders();
 const kills = 20;
 
-/** Runs the process until it is killed, `delay` milliseconds after it has begun as many steps as `steps`. */
-function runAndKill(folder: string, steps: number, delay: number): Promise<NodeJS.Signals | number | null> {
+interface Moment {
+  /** Steps that the process may begin first. */
+  readonly steps: number;
+  /** Then wait until it begins to write a checkpoint. */
+  readonly saving: boolean;
+  /** And then some milliseconds. */
+  readonly delay: number;
+}
+
+/** Runs the process until it is killed. */
+function runAndKill(
+  folder: string,
+  { steps, saving, delay }: Moment,
+): Promise<NodeJS.Signals | number | null> {
   const script = join(import.meta.dirname, "killed_run.ts");
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ["--import", "tsx", script, folder], {
@@ -21,15 +33,23 @@ function runAndKill(folder: string, steps: number, delay: number): Promise<NodeJ
       stdio: ["ignore", "pipe", "inherit"],
     });
     let begun = 0;
+    let watcher: FSWatcher | undefined;
     let armed = false;
+    const kill = (): void => void setTimeout(() => child.kill("SIGKILL"), delay);
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       begun += text.split("\n").length - 1;
       if (begun < steps || armed) return;
       armed = true;
-      setTimeout(() => child.kill("SIGKILL"), delay);
+      if (!saving) return kill();
+      watcher = watch(folder, (_, name) => {
+        if (name?.startsWith(".checkpoint-") === true) kill();
+      });
     });
     child.on("error", reject);
-    child.on("close", (code, signal) => resolve(signal ?? code));
+    child.on("close", (code, signal) => {
+      watcher?.close();
+      resolve(signal ?? code);
+    });
   });
 }
 
@@ -48,7 +68,12 @@ it(`ends, after ${kills} kills, as if it had never been killed`, async () => {
   const random = new Random(20, "kills");
   let halfWritten = 0;
   for (let i = 0; i < kills; i++) {
-    const ended = await runAndKill(killed, 1 + random.integer(5), 25 * random.uniform());
+    const saving = i % 2 === 1;
+    const ended = await runAndKill(killed, {
+      steps: 1 + random.integer(5),
+      saving,
+      delay: (saving ? 4 : 25) * random.uniform(),
+    });
     expect(ended, "the run was over before all kills").toBe("SIGKILL");
     halfWritten += Number(readdirSync(killed).some((name) => name.startsWith(".")));
   }

@@ -11,7 +11,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { pruneCheckpoints, writeFolderAtomically } from "../../../src/training/checkpoint.js";
+import {
+  pruneCheckpoints,
+  resolveCheckpoint,
+  writeFolderAtomically,
+} from "../../../src/training/checkpoint.js";
 import { clearOutputDir, listCheckpoints, prepareOutputDir } from "../../../src/training/output_dir.js";
 
 let parent: string;
@@ -105,6 +109,7 @@ describe("clearOutputDir", () => {
   const halfWritten = [
     ".checkpoint-10.4711/",
     ".checkpoint-10.4711.replaced/",
+    ".checkpoint-8.4711.removed/",
     ".model.safetensors.0a1b2c3d4e5f.tmp",
   ];
 
@@ -138,6 +143,41 @@ describe("listCheckpoints", () => {
     expect(listCheckpoints(folder).map(({ step }) => step)).toEqual([6, 30]);
     pruneCheckpoints(folder, 1, join(folder, "checkpoint-6"));
     expect(listCheckpoints(folder).map(({ step }) => step)).toEqual([6]);
+  });
+});
+
+describe("the best checkpoint", () => {
+  it("stays beside the one just written, and counts for the limit", () => {
+    put("checkpoint-2/", "checkpoint-4/", "checkpoint-6/", "checkpoint-8/");
+    const left = (limit: number): number[] => {
+      pruneCheckpoints(folder, limit, join(folder, "checkpoint-8"), join(folder, "checkpoint-2"));
+      return listCheckpoints(folder).map(({ step }) => step);
+    };
+    expect(left(3)).toEqual([2, 6, 8]);
+    expect(left(1)).toEqual([2, 8]);
+  });
+});
+
+describe("resolveCheckpoint", () => {
+  const state = (name: string): void => writeFileSync(join(folder, name, "run_state.json"), "{}");
+
+  it("means the last one that can be resumed", () => {
+    put("checkpoint-2/", "checkpoint-4/", ".checkpoint-6.4711/");
+    state("checkpoint-2");
+    expect(resolveCheckpoint(true, folder)).toBe(join(folder, "checkpoint-2"));
+    expect(resolveCheckpoint(false, folder)).toBeUndefined();
+  });
+
+  it("gives a checkpoint back its name that was being replaced when the process was killed", () => {
+    put("checkpoint-2/", ".checkpoint-4.4711.replaced/", ".checkpoint-2.4711.replaced/");
+    state("checkpoint-2");
+    state(".checkpoint-4.4711.replaced");
+    expect(resolveCheckpoint(true, folder)).toBe(join(folder, "checkpoint-4"));
+    expect(readdirSync(folder).sort()).toEqual([
+      ".checkpoint-2.4711.replaced",
+      "checkpoint-2",
+      "checkpoint-4",
+    ]);
   });
 });
 
