@@ -26,8 +26,21 @@ const two32 = 0x1_0000_0000;
  * @returns four unsigned 32-bit words.
  */
 export function philox4x32(counter: Words4, key: Words2): [number, number, number, number] {
-  let [c0, c1, c2, c3] = counter;
-  let [k0, k1] = key;
+  const block = new Uint32Array(4);
+  fillBlock(block, ...counter, ...key);
+  return [block[0]!, block[1]!, block[2]!, block[3]!];
+}
+
+/** {@link philox4x32} into memory that is there already: long streams would make millions of short-lived arrays. */
+function fillBlock(
+  block: Uint32Array,
+  c0: number,
+  c1: number,
+  c2: number,
+  c3: number,
+  k0: number,
+  k1: number,
+): void {
   for (let round = 0; round < 10; round++) {
     const high0 = multiplyHigh(0xd2511f53, c0);
     const low0 = Math.imul(0xd2511f53, c0);
@@ -40,7 +53,10 @@ export function philox4x32(counter: Words4, key: Words2): [number, number, numbe
     k0 = (k0 + 0x9e3779b9) >>> 0;
     k1 = (k1 + 0xbb67ae85) >>> 0;
   }
-  return [c0, c1, c2, c3];
+  block[0] = c0;
+  block[1] = c1;
+  block[2] = c2;
+  block[3] = c3;
 }
 
 /** The upper 32 bits of the 64-bit product of two unsigned 32-bit numbers. */
@@ -69,7 +85,7 @@ export class Random {
   readonly key: readonly StreamKey[];
   private readonly words: Words2;
   private counter = 0;
-  private block: Words4 = [0, 0, 0, 0];
+  private readonly block = new Uint32Array(4);
   private blockIndex = -1;
 
   /**
@@ -102,7 +118,8 @@ export class Random {
   word(): number {
     const index = Math.floor(this.counter / 4);
     if (index !== this.blockIndex) {
-      this.block = philox4x32([index >>> 0, Math.floor(index / two32), 0, 0], this.words);
+      const [k0, k1] = this.words;
+      fillBlock(this.block, index >>> 0, Math.floor(index / two32), 0, 0, k0, k1);
       this.blockIndex = index;
     }
     const word = this.block[this.counter % 4];
