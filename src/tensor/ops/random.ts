@@ -39,8 +39,9 @@ function mix(x: Tensor): Tensor {
  * 32 random bits for each element, as int32 [n]. Without the first hash, keys that differ in a few low bits would give
  * one another's numbers in another order; multiples of the golden ratio keep the places of one program apart.
  */
-function randomBits(count: number, key: Tensor, place: number): Tensor {
-  const index = arange(0, count, "int32");
+function randomBits(count: number, key: Tensor, place: number, start?: Tensor): Tensor {
+  const counted = arange(0, count, "int32");
+  const index = start === undefined ? counted : add(counted, start);
   const first = reshape(slice(key, 0, 0, 1), []);
   const second = reshape(slice(key, 0, 1, 2), []);
   const spread = Math.imul(place + 1, 0x9e3779b9) | 0;
@@ -52,9 +53,10 @@ function randomBits(count: number, key: Tensor, place: number): Tensor {
  *
  * @param key int32 [2], fed anew for each step: equal keys give equal numbers
  * @param place tells operations of one program apart
+ * @param start int32 [], the index of the first element, where the tensor is a part of a larger one; 0 by default
  */
-export function uniform(shape: Shape, key: Tensor, place: number): Tensor {
-  const bits = shiftRight(randomBits(numel(shape), key, place), 8);
+export function uniform(shape: Shape, key: Tensor, place: number, start?: Tensor): Tensor {
+  const bits = shiftRight(randomBits(numel(shape), key, place, start), 8);
   return reshape(mul(cast(bits, "float32"), 2 ** -24), shape);
 }
 
@@ -66,9 +68,17 @@ export function normal(shape: Shape, key: Tensor, place: number): Tensor {
   return reshape(mul(radius, cos(mul(slice(pairs, 0, 1, 2), 2 * Math.PI))), shape);
 }
 
+/** Rows of a larger batch that a program works on. */
+export interface RandomRows {
+  /** The first one's place in the batch, int32 []. */
+  readonly first: Tensor;
+  readonly count: number;
+}
+
 interface RandomScope {
   readonly key: Tensor;
   place: number;
+  rows?: RandomRows | undefined;
 }
 
 let current: RandomScope | undefined;
@@ -87,9 +97,34 @@ export function withRandomKey<T>(key: Tensor, body: () => T): T {
   }
 }
 
+/**
+ * Inside {@link withRandomKey}: traces `body`, in which {@link dropout} is for a part of a batch and draws what it would
+ * draw for those rows in the whole batch. Tensors have the rows in their first dimension, each in equally many elements.
+ */
+export const withRandomRows = <T>(rows: RandomRows, body: () => T): T => changed({ rows }, body);
+
+/** Inside {@link withRandomKey}: traces `body` with places from `place` on, and leaves the count outside as it was. */
+export const withRandomPlaces = <T>(place: number, body: () => T): T => changed({ place }, body);
+
+function changed<T>(change: Partial<Pick<RandomScope, "place" | "rows">>, body: () => T): T {
+  const scope = current;
+  if (scope === undefined) return body();
+  const { place, rows } = scope;
+  Object.assign(scope, change);
+  try {
+    return body();
+  } finally {
+    if (change.place === undefined) scope.rows = rows;
+    else scope.place = place;
+  }
+}
+
 /** The key and a place of its own inside {@link withRandomKey}; undefined outside, where nothing is random. */
-export const nextRandomPlace = (): { key: Tensor; place: number } | undefined =>
-  current === undefined ? undefined : { key: current.key, place: current.place++ };
+export const nextRandomPlace = (): Readonly<RandomScope> | undefined => {
+  if (current === undefined) return undefined;
+  const { key, rows } = current;
+  return { key, rows, place: current.place++ };
+};
 
 /** Zeroes each element with probability `rate` and scales the others by 1 / (1 - rate) (Srivastava et al. 2014). */
 export function dropout(x: Tensor, rate: number): Tensor {
@@ -97,6 +132,11 @@ export function dropout(x: Tensor, rate: number): Tensor {
     throw new RangeError(`dropout rate = ${rate}: must be at least 0 and below 1.`);
   const random = rate === 0 ? undefined : nextRandomPlace();
   if (random === undefined) return x;
-  const keep = ge(uniform(x.shape, random.key, random.place), rate);
+  const { key, place, rows } = random;
+  const size = x.numel / (rows?.count ?? 1);
+  if (!Number.isInteger(size))
+    throw new TypeError(`dropout: [${x.shape.join(", ")}] is not made of ${rows?.count} rows.`);
+  const start = rows && mul(rows.first, size);
+  const keep = ge(uniform(x.shape, key, place, start), rate);
   return where(keep, mul(x, 1 / (1 - rate)), constant(0, x.dtype));
 }

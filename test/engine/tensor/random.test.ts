@@ -7,6 +7,8 @@ import {
   tensor,
   uniform,
   withRandomKey,
+  withRandomPlaces,
+  withRandomRows,
   type Tensor,
 } from "../../../src/tensor/index.js";
 import { startEngine } from "./engine.js";
@@ -98,6 +100,31 @@ describe("dropout", () => {
     expect(Math.abs(correlation(x, y))).toBeLessThan(noise);
     for (const t of [a, b]) t.dispose();
     run.dispose();
+  });
+
+  it("drops of a part of a batch what it drops there of the whole, at places that are told", async () => {
+    const drop = (x: Tensor) => [dropout(x, 0.5), dropout(x.reshape([-1]), 0.5)] as const;
+    const whole = compile((x: Tensor, key: Tensor) =>
+      withRandomKey(key, () => [...withRandomPlaces(7, () => drop(x)), dropout(x, 0.5)] as const),
+    );
+    const part = compile((x: Tensor, first: Tensor, key: Tensor, place: number) =>
+      withRandomKey(key, () =>
+        withRandomPlaces(place, () => withRandomRows({ first, count: x.shape[0]! }, () => drop(x))),
+      ),
+    );
+    const key = tensor([1, 2], "int32");
+    const ones = (rows: number) => tensor(new Array<number[]>(rows).fill(new Array<number>(64).fill(1)));
+    const expected = (await whole(ones(8), key)).map((t) => t.toNumbers());
+    const found = (await part(ones(3), tensor(4, "int32"), key, 7)).map((t) => t.toNumbers());
+    expect(found).toEqual(expected.slice(0, 2).map((x) => x.slice(4 * 64, 7 * 64)));
+    const other = (await part(ones(3), tensor(3, "int32"), key, 7)).map((t) => t.toNumbers());
+    expect(other[0]).not.toEqual(found[0]);
+    const first = (await part(ones(8), tensor(0, "int32"), key, 0)).map((t) => t.toNumbers());
+    expect(first[0]).toEqual(expected[2]);
+    const strange = compile((x: Tensor) =>
+      withRandomKey(x, () => withRandomRows({ first: x, count: 3 }, () => dropout(x, 0.5))),
+    );
+    await expect(strange(tensor([1, 2], "int32"))).rejects.toThrow("dropout: [2] is not made of 3 rows.");
   });
 
   it("does nothing outside withRandomKey, and nothing at rate 0", async () => {
