@@ -1,5 +1,4 @@
 /** @file Runs one objective on one micro-batch, with or without gradients. */
-import type { CausalLM } from "../models/causal_lm.js";
 import {
   beforeWidening,
   compile,
@@ -7,12 +6,18 @@ import {
   HostTensor,
   withRandomKey,
   type Compiled,
-  type Materialized,
   type Parameter,
   type Tensor,
 } from "../tensor/index.js";
 import type { DeviceTensor } from "../torch/device_tensor.js";
-import type { Objective, TracedFeeds } from "./objective.js";
+import type {
+  ComputedTerm,
+  LossTerm,
+  Objective,
+  ProgramOptions,
+  TracedFeeds,
+  TrainingProgram,
+} from "./objective.js";
 
 /** A task's share of a micro-batch, read back from the device. */
 export interface TermResult {
@@ -35,50 +40,23 @@ type TracedTerm = {
   gradients: Tensor[];
 };
 
-export interface MicroBatchOptions {
-  readonly model: CausalLM;
-  /** What gradients are built towards. */
-  readonly parameters: readonly Parameter[];
-  /** Compute the blocks of the model again in the backward pass instead of keeping their values. */
-  readonly gradientCheckpointing: boolean;
-}
-
 /** An objective as compiled programs: one that trains and one that evaluates. */
 export class MicroBatchRunner<Batch> {
   readonly objective: Objective<Batch>;
-  readonly #train: Compiled<[TracedFeeds, Tensor], Record<string, TracedTerm>>;
+  readonly #train: TrainingProgram<Batch>;
   readonly #evaluate: Compiled<[TracedFeeds], Record<string, TracedTerm>>;
 
-  constructor(objective: Objective<Batch>, { model, parameters, gradientCheckpointing }: MicroBatchOptions) {
+  constructor(objective: Objective<Batch>, options: ProgramOptions) {
     this.objective = objective;
-    const trace = (feeds: TracedFeeds, targets: readonly Parameter[]): Record<string, TracedTerm> =>
-      Object.fromEntries(
-        Object.entries(objective.loss(model, feeds)).map(
-          ([task, { sum, weight, metrics = {}, observed = {} }]) => [
-            task,
-            {
-              sum,
-              weight,
-              metrics: { ...metrics },
-              observed: targets.length === 0 ? {} : { ...observed },
-              gradients: targets.length === 0 ? [] : gradients(sum, targets).map(beforeWidening),
-            },
-          ],
-        ),
-      );
-    this.#train = compile(
-      (feeds: TracedFeeds, key: Tensor) => withRandomKey(key, () => trace(feeds, parameters)),
-      {
-        rematerialize: gradientCheckpointing ? "layers" : "none",
-        cacheSize: 64,
-      },
-    );
-    this.#evaluate = compile((feeds: TracedFeeds) => trace(feeds, []), { cacheSize: 64 });
+    this.#train = objective.program?.(options) ?? wholeProgram(objective, options);
+    this.#evaluate = compile((feeds: TracedFeeds) => trace(objective.loss(options.model, feeds), []), {
+      cacheSize: 64,
+    });
   }
 
   /** @param key the two numbers that the micro-batch's random numbers are a function of */
   async train(batch: Batch, key: readonly [number, number]): Promise<Record<string, TermResult>> {
-    const terms = await this.#train(this.objective.feeds(batch), new HostTensor(key, [2], "int32"));
+    const terms = await this.#train.run(batch, new HostTensor(key, [2], "int32"));
     const observed: Record<string, readonly number[]> = {};
     for (const term of Object.values(terms)) {
       for (const [name, tensor] of Object.entries(term.observed)) {
@@ -86,7 +64,7 @@ export class MicroBatchRunner<Batch> {
         tensor.dispose();
       }
     }
-    this.objective.observe?.(observed);
+    this.objective.observe?.(observed, batch);
     return read(terms);
   }
 
@@ -100,7 +78,39 @@ export class MicroBatchRunner<Batch> {
   }
 }
 
-function read(terms: Readonly<Record<string, Materialized<TracedTerm>>>): Record<string, TermResult> {
+/** Computes `loss` and its gradients in one program. */
+function wholeProgram<Batch>(
+  objective: Objective<Batch>,
+  { model, parameters, gradientCheckpointing }: ProgramOptions,
+): TrainingProgram<Batch> {
+  const run = compile(
+    (feeds: TracedFeeds, key: Tensor) =>
+      withRandomKey(key, () => trace(objective.loss(model, feeds), parameters)),
+    { rematerialize: gradientCheckpointing ? "layers" : "none", cacheSize: 64 },
+  );
+  return { run: (batch, key) => run(objective.feeds(batch), key), dispose: () => run.dispose() };
+}
+
+function trace(
+  terms: Readonly<Record<string, LossTerm>>,
+  targets: readonly Parameter[],
+): Record<string, TracedTerm> {
+  const trains = targets.length > 0;
+  return Object.fromEntries(
+    Object.entries(terms).map(([task, { sum, weight, metrics = {}, observed = {} }]) => [
+      task,
+      {
+        sum,
+        weight,
+        metrics: { ...metrics },
+        observed: trains ? { ...observed } : {},
+        gradients: trains ? gradients(sum, targets).map(beforeWidening) : [],
+      },
+    ]),
+  );
+}
+
+function read(terms: Readonly<Record<string, ComputedTerm>>): Record<string, TermResult> {
   const number = (tensor: DeviceTensor): number => {
     const value = tensor.item();
     tensor.dispose();

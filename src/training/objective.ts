@@ -1,8 +1,12 @@
-import type { HostTensor, Tensor } from "../tensor/index.js";
 import type { CausalLM } from "../models/causal_lm.js";
+import type { Feed, HostTensor, Parameter, Tensor } from "../tensor/index.js";
+import type { DeviceTensor } from "../torch/device_tensor.js";
 
-/** What a program is fed for a micro-batch: host arrays, padded to buckets, by name. */
-export type Feeds = Readonly<Record<string, HostTensor>>;
+/**
+ * What a program is fed for a micro-batch, by name: host arrays, padded to buckets. Device tensors are lent to the run;
+ * they are for what is large and stays.
+ */
+export type Feeds = Readonly<Record<string, Feed>>;
 
 /** The same inside a traced function. */
 export type TracedFeeds = Readonly<Record<string, Tensor>>;
@@ -29,10 +33,41 @@ export interface Objective<Batch> {
   feeds(batch: Batch): Feeds;
   /** Traced. One term for each task that the micro-batch serves, e.g. {sft} or {sft, contrastive}. */
   loss(model: CausalLM, feeds: TracedFeeds): Readonly<Record<string, LossTerm>>;
+  /**
+   * Takes the place of the one program that computes `loss` and its gradients, for an objective that runs several in
+   * training. Undefined if that one will do.
+   */
+  program?(options: ProgramOptions): TrainingProgram<Batch> | undefined;
   /** Hears the observed tensors of a training micro-batch, e.g. for a running mean that it feeds the next time. */
-  observe?(values: Readonly<Record<string, readonly number[]>>): void;
+  observe?(values: Readonly<Record<string, readonly number[]>>, batch: Batch): void;
   /** Tokens that the model reads for the batch, padding left out; for the report of speed. */
   tokens(batch: Batch): number;
+}
+
+/** What a training program is made for. */
+export interface ProgramOptions {
+  readonly model: CausalLM;
+  /** What gradients are built towards. */
+  readonly parameters: readonly Parameter[];
+  /** Compute the blocks of the model again in the backward pass instead of keeping their values. */
+  readonly gradientCheckpointing: boolean;
+}
+
+/** A {@link LossTerm} as it was computed; the receiver owns the tensors. */
+export interface ComputedTerm {
+  readonly sum: DeviceTensor;
+  readonly weight: DeviceTensor;
+  readonly metrics: Readonly<Record<string, DeviceTensor>>;
+  readonly observed: Readonly<Record<string, DeviceTensor>>;
+  /** Gradients of the sum, one for each parameter, in the dtype that they were computed in. */
+  readonly gradients: DeviceTensor[];
+}
+
+/** Computes the terms of a training micro-batch with their gradients. */
+export interface TrainingProgram<Batch> {
+  /** @param key int32 [2]: the micro-batch's random numbers are a function of it */
+  run(batch: Batch, key: HostTensor): Promise<Readonly<Record<string, ComputedTerm>>>;
+  dispose(): void;
 }
 
 /** A micro-batch with the name of its objective. */
