@@ -62,7 +62,7 @@ function stateOf(folder: string): unknown {
   ) as unknown;
 }
 
-it(`ends, after ${kills} kills, as if it had never been killed`, async () => {
+it(`ends, after ${kills} kills, as if it had never been killed`, { timeout: 400_000 }, async () => {
   const [through, killed] = [newFolder(), newFolder()];
   await killedRun(through);
   const random = new Random(20, "kills");

@@ -106,7 +106,7 @@ describe("a value out of range", () => {
     ["craft_projection_dim", 0],
     ["craft_projection_dropout", 1],
     ["craft_pooling", "max"],
-    ["craft_self_align_views", "dropout"],
+    ["craft_self_align_views", "both"],
     ["learning_rate", -1],
     ["learning_rate", Infinity],
     ["max_steps", -2],
@@ -142,11 +142,12 @@ describe("a value out of range", () => {
 
 describe("options that make no sense together", () => {
   it("are views that are the same token", () => {
-    expect(craft({ craft_self_align_views: "full_response" })).toBe(
+    const same = { craft_strategy: "self_align", craft_self_align_views: "full_response" };
+    expect(craft(same)).toBe(
       "CraftError: craft_pooling = last_token: with craft_self_align_views full_response both views end at the same token " +
-        "and would be identical. Use craft_pooling mean, or craft_self_align_views prompt_response.",
+        "and would be identical. Use craft_pooling mean. Use craft_self_align_views prompt_response.",
     );
-    expect(craft({ craft_self_align_views: "full_response", craft_pooling: "mean" })).toBe("accepted");
+    expect(craft({ ...same, craft_pooling: "mean" })).toBe("accepted");
   });
 });
 
