@@ -1,13 +1,14 @@
 /** @file What CRAFT says in a log entry. */
 import { liveTensors } from "../torch/device_tensor.js";
-import type { LogEntry, RunningTotals } from "../training/index.js";
+import type { LogEntry, RunningTotals, TaskMeans } from "../training/index.js";
+import { balances } from "./balancing.js";
 import type { CraftArguments } from "./config.js";
 
-/** Losses always, and the metrics that `craftReportMetrics` names. */
+/** Losses always, the factors of gradients where they change, and the metrics that `craftReportMetrics` names. */
 export function craftLogEntry(
   args: CraftArguments,
   totals: RunningTotals,
-  norms: Readonly<Record<string, number>>,
+  { norms, factors }: TaskMeans,
 ): LogEntry {
   const { craftAlpha: alpha, craftReportMetrics: wanted, craftDebug } = args;
   const [sft, contrastive] = [totals.loss("sft"), totals.loss("contrastive")];
@@ -16,12 +17,14 @@ export function craftLogEntry(
     ([name]) => !name.startsWith("metrics/craft_") || left.has(name),
   );
   const lengths = wanted.includes("gradient_norm") ? Object.entries(norms) : [];
+  const weighed = balances(args) ? Object.entries(factors) : [];
   return {
     "loss/craft_sft": sft,
     "loss/craft_contrast": contrastive,
     "loss/craft_total": alpha * (sft ?? 0) + (1 - alpha) * (contrastive ?? 0),
     ...Object.fromEntries(measured),
     ...Object.fromEntries(lengths.map(([task, norm]) => [`grad_norm/${task}`, norm])),
+    ...Object.fromEntries(weighed.map(([task, factor]) => [`gradient_weight/${task}`, factor])),
     ...(craftDebug && {
       "debug/live_tensors": liveTensors(),
       "debug/resident_mib": process.memoryUsage.rss() / 2 ** 20,

@@ -11,7 +11,8 @@ import { SFTObjective } from "../trainers/sft/objective.js";
 import { requireVocabulary } from "../trainers/sft/rows.js";
 import { SFTTrainer, type Rows, type SFTTrainerOptions } from "../trainers/sft/trainer.js";
 import type { Evaluation, TrainingParts } from "../trainers/trainer.js";
-import { evaluateObjective, FixedMixture, type TaggedBatch } from "../training/index.js";
+import { evaluateObjective, type TaggedBatch } from "../training/index.js";
+import { craftMixture } from "./balancing.js";
 import { CRAFTSFTConfig, refuseNotBuilt, type CRAFTSFTArguments } from "./config.js";
 import {
   CRAFTLoaderPair,
@@ -102,6 +103,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     const { loader, beta } = await this.#loader();
     requireSomethingToLearn(args.craftAlpha, beta, this.#bundle.strategy);
     const nce = this.#lossFor(model);
+    const { mixture, carried } = craftMixture(args);
     const size = args.craftProjectionDim ?? model.shape.hiddenSize;
     const reference = new RepresentationReference(size);
     const views = args.craftSelfAlignViews === "full_response" ? "full_response" : "prompt_response";
@@ -113,12 +115,12 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     return {
       objectives,
       loader,
-      mixture: new FixedMixture({ sft: args.craftAlpha, contrastive: 1 - args.craftAlpha }),
+      mixture,
       evaluations: await this.evaluations(),
       modules: { craft_loss: nce },
-      describe: (totals, norms) => craftLogEntry(args, totals, norms),
+      describe: (totals, means) => craftLogEntry(args, totals, means),
       afterStep: () => this.#limitTemperature(nce),
-      carried: { representation: reference },
+      carried: { representation: reference, ...carried },
     };
   }
 

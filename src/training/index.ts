@@ -1,3 +1,4 @@
+export * from "./balancing/index.js";
 export { bestRule, reportsOf, type BestRule } from "./argument_rules.js";
 export {
   camelCaseKeys,
@@ -29,7 +30,17 @@ export { TrainingLoop } from "./loop.js";
 export type { LoopOptions, LoopState, OnPrediction, SaveKind, TrainOutput } from "./loop_state.js";
 export { toMasterWeights } from "./master_weights.js";
 export { RunningTotals } from "./metrics.js";
-export { FixedMixture, type Mixture } from "./mixture.js";
-export type { Feeds, LossTerm, Objective, TaggedBatch, TracedFeeds } from "./objective.js";
+export { FixedMixture, type Mixture, type MixtureFactors, type WindowTasks } from "./mixture.js";
+export type {
+  ComputedTerm,
+  Feeds,
+  LossTerm,
+  Objective,
+  ProgramOptions,
+  TaggedBatch,
+  TracedFeeds,
+  TrainingProgram,
+} from "./objective.js";
 export { clearOutputDir, listCheckpoints, prepareOutputDir } from "./output_dir.js";
-export type { Describe } from "./since_log.js";
+export type { Describe, TaskMeans } from "./since_log.js";
+export { TaskGradients } from "./task_gradients.js";

@@ -36,6 +36,7 @@ const loopSchema = z.object({
     seconds: z.number(),
     tasks: z.record(z.string(), z.object({ sum: z.number(), weight: z.number(), metrics: numbers })),
     norms: z.record(z.string(), z.object({ sum: z.number(), steps: count })),
+    factors: z.record(z.string(), z.object({ sum: z.number(), steps: count })),
     gradNorm: z.number(),
     learningRate: z.number(),
   }),

@@ -4,7 +4,7 @@ import { RunningTotals } from "./metrics.js";
 import type { StepResult } from "./step.js";
 import type { TaskTotal } from "./window.js";
 
-interface NormTotal {
+interface StepTotal {
   readonly sum: number;
   readonly steps: number;
 }
@@ -18,14 +18,24 @@ export interface SinceLogState {
   readonly seconds: number;
   readonly tasks: Readonly<Record<string, TaskTotal>>;
   /** Sums over steps of the norm of each task's gradient, and of how many steps. */
-  readonly norms: Readonly<Record<string, NormTotal>>;
+  readonly norms: Readonly<Record<string, StepTotal>>;
+  /** The same of what each task's mean gradient was multiplied by. */
+  readonly factors: Readonly<Record<string, StepTotal>>;
   /** Of the last step. */
   readonly gradNorm: number;
   readonly learningRate: number;
 }
 
-/** Names the totals of a log entry, e.g. the CRAFT metrics; norms of tasks are means over its steps. */
-export type Describe = (totals: RunningTotals, taskNorms: Readonly<Record<string, number>>) => LogEntry;
+/** Numbers of tasks, as means over the steps of a log entry. */
+export interface TaskMeans {
+  /** Norms of their mean gradients. */
+  readonly norms: Readonly<Record<string, number>>;
+  /** What their mean gradients were multiplied by. */
+  readonly factors: Readonly<Record<string, number>>;
+}
+
+/** Names the totals of a log entry, e.g. the CRAFT metrics. */
+export type Describe = (totals: RunningTotals, means: TaskMeans) => LogEntry;
 
 /** Sums over the steps since the last log entry. */
 export class SinceLog {
@@ -33,7 +43,8 @@ export class SinceLog {
   #loss = 0;
   #steps = 0;
   #tokens = 0;
-  #norms: Readonly<Record<string, NormTotal>> = {};
+  #norms: Readonly<Record<string, StepTotal>> = {};
+  #factors: Readonly<Record<string, StepTotal>> = {};
   #gradNorm = 0;
   #learningRate = 0;
   /** When the first step began, moved on by what is no step: evaluations and checkpoints. */
@@ -53,12 +64,13 @@ export class SinceLog {
     this.#began += milliseconds;
   }
 
-  add({ loss, tokens, totals, norm, taskNorms, learningRate }: StepResult): void {
+  add({ loss, tokens, totals, norm, taskNorms, factors, learningRate }: StepResult): void {
     this.#loss += loss;
     this.#steps++;
     this.#tokens += tokens;
     this.#totals.add(totals);
-    this.#norms = withNorms(this.#norms, taskNorms);
+    this.#norms = withStep(this.#norms, taskNorms);
+    this.#factors = withStep(this.#factors, factors);
     this.#gradNorm = norm;
     this.#learningRate = learningRate;
   }
@@ -76,11 +88,12 @@ export class SinceLog {
       learning_rate: this.#learningRate,
       step_time: (now - this.#began) / 1000 / this.#steps,
       tokens_per_second: this.tokensPerSecond(now),
-      ...(describe?.(this.#totals, meanNorms(this.#norms)) ?? this.#totals.metrics()),
+      ...(describe?.(this.#totals, { norms: means(this.#norms), factors: means(this.#factors) }) ??
+        this.#totals.metrics()),
     };
     this.#loss = this.#steps = this.#tokens = 0;
     this.#totals.clear();
-    this.#norms = {};
+    this.#norms = this.#factors = {};
     this.#began = now;
     return entry;
   }
@@ -93,6 +106,7 @@ export class SinceLog {
       seconds: (performance.now() - this.#began) / 1000,
       tasks: this.#totals.state(),
       norms: this.#norms,
+      factors: this.#factors,
       gradNorm: this.#gradNorm,
       learningRate: this.#learningRate,
     };
@@ -107,21 +121,22 @@ export class SinceLog {
     this.#totals.clear();
     this.#totals.add(new Map(Object.entries(state.tasks)));
     this.#norms = state.norms;
+    this.#factors = state.factors;
     this.#gradNorm = state.gradNorm;
     this.#learningRate = state.learningRate;
   }
 }
 
-function withNorms(
-  totals: Readonly<Record<string, NormTotal>>,
+function withStep(
+  totals: Readonly<Record<string, StepTotal>>,
   more: Readonly<Record<string, number>>,
-): Record<string, NormTotal> {
-  const added = Object.entries(more).map(([task, norm]): [string, NormTotal] => {
+): Record<string, StepTotal> {
+  const added = Object.entries(more).map(([task, value]): [string, StepTotal] => {
     const { sum, steps } = totals[task] ?? { sum: 0, steps: 0 };
-    return [task, { sum: sum + norm, steps: steps + 1 }];
+    return [task, { sum: sum + value, steps: steps + 1 }];
   });
   return { ...totals, ...Object.fromEntries(added) };
 }
 
-const meanNorms = (totals: Readonly<Record<string, NormTotal>>): Record<string, number> =>
+const means = (totals: Readonly<Record<string, StepTotal>>): Record<string, number> =>
   Object.fromEntries(Object.entries(totals).map(([task, { sum, steps }]) => [task, sum / steps]));

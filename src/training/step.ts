@@ -28,6 +28,8 @@ export interface StepResult {
   /** Norm of the gradient before clipping. */
   readonly norm: number;
   readonly taskNorms: Readonly<Record<string, number>>;
+  /** What each task's mean gradient was multiplied by. */
+  readonly factors: Readonly<Record<string, number>>;
   readonly learningRate: number;
 }
 
@@ -92,8 +94,7 @@ export class StepRunner {
         }
         await hooks.microBatch(i, batches.length, objective);
       }
-      const loss = window.loss(mixture);
-      const { gradients, divisor, norm, taskNorms } = await window.mix(mixture);
+      const { loss, gradients, divisor, norm, taskNorms, factors } = await window.mix(mixture);
       try {
         if (!Number.isFinite(norm)) throw this.#diverged("gradient norm", norm, step);
         await hooks.preOptimizer(norm);
@@ -103,7 +104,7 @@ export class StepRunner {
       }
       this.optimizer.step(gradients, learningRate, divisor * clipDivisor(norm, args.maxGradNorm));
       afterStep?.();
-      return { loss, tokens, totals: window.totals, norm, taskNorms, learningRate };
+      return { loss, tokens, totals: window.totals, norm, taskNorms, factors, learningRate };
     } finally {
       window.dispose();
     }

@@ -3,6 +3,7 @@ import { compile, HostTensor, lerp, stack, sum, type Tensor } from "../tensor/in
 import type { DeviceTensor } from "../torch/device_tensor.js";
 import type { TermResult } from "./micro_batch.js";
 import type { Mixture } from "./mixture.js";
+import { TaskGradients } from "./task_gradients.js";
 
 /** What a task's micro-batches came to. */
 export interface TaskTotal {
@@ -12,6 +13,8 @@ export interface TaskTotal {
 }
 
 export interface MixedGradient {
+  /** The tasks' mean losses, each times its factor. */
+  readonly loss: number;
   /** One for each parameter; the receiver owns them. */
   readonly gradients: DeviceTensor[];
   /** What every gradient still has to be divided by; saves a pass over the numbers. */
@@ -20,6 +23,8 @@ export interface MixedGradient {
   readonly norm: number;
   /** Norm of each task's mean gradient, before its factor. */
   readonly taskNorms: Readonly<Record<string, number>>;
+  /** What each task's mean gradient was multiplied by. */
+  readonly factors: Readonly<Record<string, number>>;
 }
 
 /** Micro-batches may leave gradients in half precision; they are added up and stepped with in float32. */
@@ -53,12 +58,12 @@ const single = compile(
 
 /** Parameter by parameter, so that what is read twice is still in the cache. */
 const mixed = compile(
-  (tasks: readonly (readonly Tensor[])[], weights: Tensor) => {
+  (tasks: readonly (readonly Tensor[])[], weights: Tensor, measuring: boolean) => {
     const squares: Tensor[][] = tasks.map(() => []);
     const squaresOfTotal: Tensor[] = [];
     const gradients = tasks[0]!.map((_, i) => {
       const shares = tasks.map((task) => widened(task[i]!));
-      shares.forEach((share, k) => squares[k]!.push(squared(share)));
+      if (measuring) shares.forEach((share, k) => squares[k]!.push(squared(share)));
       const total = shares.reduce((a, b, k) => lerp(a, b, weights.select(0, k).to(a.dtype)));
       squaresOfTotal.push(squared(total));
       return total;
@@ -66,11 +71,22 @@ const mixed = compile(
     return {
       gradients,
       squared: sum(stack(squaresOfTotal)),
-      tasks: squares.map((of) => sum(stack(of))),
+      tasks: measuring ? squares.map((of) => sum(stack(of))) : [],
     };
   },
   { donate: [0] },
 );
+
+/** For each two tasks i <= j, their inner products by parameter. */
+const measured = compile((tasks: readonly (readonly Tensor[])[]) => {
+  const flat = (gradient: Tensor): Tensor => widened(gradient).reshape([gradient.numel]);
+  const products: Tensor[][][] = tasks.map((_, i) => tasks.slice(i).map(() => []));
+  for (const p of tasks[0]!.keys()) {
+    const shares = tasks.map((task) => flat(task[p]!));
+    shares.forEach((a, i) => shares.slice(i).forEach((b, k) => products[i]![k]!.push(a.dot(b))));
+  }
+  return products.map((row) => row.map((of) => stack(of)));
+});
 
 /**
  * Weights with which a, b, c … are to be interpolated one after the other, so that the result is in proportion to
@@ -108,50 +124,71 @@ export class Window {
     return this.#totals;
   }
 
-  /** The tasks' mean losses, each times its factor. */
-  loss(mixture: Mixture): number {
-    const factors = mixture.coefficients([...this.#totals.keys()]);
-    let loss = 0;
-    for (const [task, total] of this.#totals)
-      if (total.weight > 0) loss += (factors[task]! * total.sum) / total.weight;
-    return loss;
-  }
-
   /**
    * The sum over tasks of factor * (summed gradient / summed weight). Empties the window of its gradients. A task
    * whose weight is 0 has no gradient and adds nothing.
    */
   async mix(mixture: Mixture): Promise<MixedGradient> {
-    const tasks = [...this.#gradients.keys()];
-    const factors = mixture.coefficients(tasks);
+    const held = [...this.#gradients.keys()];
     const weightOf = (task: string): number => this.#totals.get(task)!.weight;
-    const gradients = tasks.map((task) => this.#gradients.get(task)!);
+    const tasks = held.filter((task) => weightOf(task) > 0);
+    const losses = tasks.map((task) => this.#totals.get(task)!.sum / weightOf(task));
+    const measures = mixture.measures ? await this.#measure(tasks) : undefined;
+    const chosen = mixture.factors({ tasks, losses, gradients: measures });
+    const factors = Object.fromEntries(tasks.map((task, k) => [task, chosen.gradients[k]!]));
+    const loss = losses.reduce((sum, value, k) => sum + chosen.losses[k]! * value, 0);
+    const gradients = held.map((task) => this.#gradients.get(task)!);
     this.#gradients.clear();
     const only = tasks[0];
-    if (only !== undefined && tasks.length === 1 && factors[only]! !== 0 && weightOf(only) > 0) {
+    if (only !== undefined && held.length === 1 && factors[only]! !== 0) {
       const { gradients: kept, squared } = await single(gradients[0]!);
       const divisor = weightOf(only) / factors[only]!;
       const root = Math.sqrt(take(squared));
       return {
+        loss,
         gradients: kept,
         divisor,
         norm: root / Math.abs(divisor),
         taskNorms: { [only]: root / weightOf(only) },
+        factors,
       };
     }
-    const scales = tasks.map((task) => (weightOf(task) > 0 ? factors[task]! / weightOf(task) : 0));
+    const scales = held.map((task) => (weightOf(task) > 0 ? factors[task]! / weightOf(task) : 0));
     const { weights, sum: scale } = interpolation(scales);
-    const result = await mixed(gradients, new HostTensor(weights, [tasks.length], "float64"));
-    const taskNorms = tasks.map((task, k): [string, number] => {
-      const root = Math.sqrt(take(result.tasks[k]!));
-      return [task, weightOf(task) > 0 ? root / weightOf(task) : 0];
+    const result = await mixed(
+      gradients,
+      new HostTensor(weights, [held.length], "float64"),
+      measures === undefined,
+    );
+    const roots = result.tasks.map((square) => Math.sqrt(take(square)));
+    const norms = held.map((task, k): [string, number] => {
+      if (weightOf(task) === 0) return [task, 0];
+      return [task, measures?.norm(tasks.indexOf(task)) ?? roots[k]! / weightOf(task)];
     });
     return {
+      loss,
       gradients: result.gradients,
       divisor: 1 / scale,
       norm: Math.sqrt(take(result.squared)) * scale,
-      taskNorms: Object.fromEntries(taskNorms),
+      taskNorms: Object.fromEntries(norms),
+      factors,
     };
+  }
+
+  async #measure(tasks: readonly string[]): Promise<TaskGradients> {
+    if (tasks.length === 0) return new TaskGradients([]);
+    const pairs = await measured(tasks.map((task) => this.#gradients.get(task)!));
+    const weights = tasks.map((task) => this.#totals.get(task)!.weight);
+    const means = pairs.map((row, i) =>
+      row.map((of, k) => {
+        const values = of.toNumbers().map((value) => value / (weights[i]! * weights[i + k]!));
+        of.dispose();
+        return values;
+      }),
+    );
+    return new TaskGradients(
+      tasks.map((_, i) => tasks.map((_, j) => means[Math.min(i, j)]![Math.abs(i - j)]!)),
+    );
   }
 
   /** Frees what is left, after an error. */

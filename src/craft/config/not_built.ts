@@ -15,8 +15,6 @@ export function refuseNotBuilt(args: CraftArguments, data: { readonly hardNegati
   };
   if (args.craftUseGradcache) refuse("craftUseGradcache");
   if (args.craftNegativeStrategy === "queue") refuse("craftNegativeStrategy");
-  if (args.craftGradientBalancing !== "none") refuse("craftGradientBalancing");
-  if (args.craftGradientClipPerTask) refuse("craftGradientClipPerTask");
   if (args.craftSelfAlignViews === "dropout") refuse("craftSelfAlignViews");
   if (!data.hardNegatives) return;
   throw new CraftError({

@@ -204,8 +204,6 @@ describe("what the trainer cannot do", () => {
     for (const options of [
       { craft_use_gradcache: true },
       { craft_negative_strategy: "queue" },
-      { craft_gradient_balancing: "uncertainty" },
-      { craft_gradient_clip_per_task: true },
       { craft_self_align_views: "dropout" },
     ])
       expect(() => refuseNotBuilt(values(options), { hardNegatives: false })).toThrow(notYet);

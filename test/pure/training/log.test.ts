@@ -99,8 +99,8 @@ describe("RunningTotals", () => {
 describe("FixedMixture", () => {
   it("refuses a task that it has no factor for", () => {
     const mixture = new FixedMixture({ sft: 0.6, contrastive: 0.4 });
-    expect(mixture.coefficients(["contrastive"])).toEqual({ contrastive: 0.4 });
-    expect(() => mixture.coefficients(["dpo"])).toThrow(
+    expect(mixture.factors({ tasks: ["contrastive"] })).toEqual({ losses: [0.4], gradients: [0.4] });
+    expect(() => mixture.factors({ tasks: ["dpo"] })).toThrow(
       "mixture = dpo: has no factor for this task. It knows sft, contrastive.",
     );
   });
