@@ -54,12 +54,6 @@ const conditions: readonly Condition[] = [
     acts: (args) => args.craftAssistantMaskStrategy !== "none",
     otherwise: "craft_assistant_mask_strategy is none",
   },
-  {
-    option: "craftBeta",
-    acts: (args) => !takesBetaFromData(args),
-    otherwise:
-      "craft_beta_mode auto and craft_length_strategy auto_beta take beta from the numbers of batches",
-  },
 ];
 
 const ofSelfAlign: readonly CraftOption[] = [

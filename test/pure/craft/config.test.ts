@@ -85,6 +85,11 @@ describe("the options", () => {
   });
 });
 
+it("takes a beta beside the automatic one, which then replaces it", () => {
+  const options = { craft_beta: 0.5, craft_beta_mode: "auto", craft_length_strategy: "auto_beta" };
+  expect(new CRAFTSFTConfig(options).values.craftBetaMode).toBe("auto");
+});
+
 describe("combinations that mean nothing", () => {
   it.each<[object, string]>([
     [
@@ -109,8 +114,6 @@ describe("combinations that mean nothing", () => {
     [{ craft_loss_scale_momentum: 0.9 }, "has no effect: craft_gradient_balancing is not loss_scale"],
     [{ craft_gradient_clip_value: 2 }, "has no effect: craft_gradient_clip_per_task is false"],
     [{ craft_projection_dim: null, craft_projection_dropout: 0.1 }, "there is no projection head"],
-    [{ craft_beta_mode: "auto", craft_beta: 0.3 }, "craft_beta = 0.3: has no effect: craft_beta_mode auto"],
-    [{ craft_length_strategy: "auto_beta", craft_beta: 0.3 }, "craft_beta = 0.3: has no effect"],
     [{ craft_beta: 1, craft_gradient_balancing: "pcgrad" }, "there is one task only and nothing to balance"],
     [{ craft_beta: 1, craft_use_gradcache: true }, "no contrastive batch is run, so there is none to cache"],
     [{ craft_beta: 1, craft_negative_strategy: "queue" }, "nothing is put into the queue"],
