@@ -15,7 +15,6 @@ export {
   reportMetrics,
   type CraftArguments,
 } from "./config/fields.js";
-export { refuseNotBuilt } from "./config/not_built.js";
 export { craftPresets, getPreset, type CraftOptions, type CraftPreset } from "./config/presets.js";
 
 const craftSFTSchema = z.strictObject({ ...sftFields, ...craftFields });

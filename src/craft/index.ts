@@ -22,7 +22,8 @@ export {
 export * from "./data/index.js";
 export * from "./losses/index.js";
 export * from "./metrics/index.js";
-export { ContrastiveObjective, RepresentationReference, SelfAlignObjective } from "./objectives.js";
+export { GradCache, type Chunk, type Encoder, type Encoding } from "./grad_cache.js";
+export * from "./objectives/index.js";
 export type {
   CraftDataOptions,
   CraftLoaderContext,

@@ -167,18 +167,21 @@ export function requireSomethingToLearn(alpha: number, beta: number, strategy: C
   });
 }
 
-/** @throws CraftError where two passes over a row would give the same vector, so that they are no two views. */
+/**
+ * @param modelDraws whether the model, or its adapter, has dropout
+ * @throws CraftError where two passes over a row would give the same vector, so that they are no two views.
+ */
 export function requireDropout(
   args: Pick<CraftArguments, "craftSelfAlignViews" | "craftProjectionDropout" | "craftProjectionDim">,
-  loraDropout: number,
+  modelDraws: boolean,
 ): void {
-  if (args.craftSelfAlignViews !== "dropout" || loraDropout > 0) return;
+  if (args.craftSelfAlignViews !== "dropout" || modelDraws) return;
   if (args.craftProjectionDropout > 0 && args.craftProjectionDim !== null) return;
   throw new CraftError({
     subject: "craft_self_align_views",
     value: "dropout",
     reason:
-      "neither the model's adapter nor the projection head has any dropout, so both passes over a row would be identical",
+      "neither the model, nor its adapter, nor the projection head has any dropout, so both passes over a row would be identical",
     remedy: "Set lora_dropout or craft_projection_dropout",
   });
 }
@@ -190,11 +193,11 @@ export function requireDropout(
  * @throws CraftError in that case.
  */
 export async function requireDifferentBeginnings(
-  pairs: Dataset<{ readonly input_ids: Int32Array; readonly input_ids_tgt: Int32Array }>,
+  pairs: Dataset<{ readonly input_ids: Int32Array; readonly input_ids_tgt?: Int32Array }>,
 ): Promise<void> {
   const begins = async (i: number): Promise<number[]> => {
     const { input_ids: anchor, input_ids_tgt: positive } = await pairs.row(i);
-    return [anchor[0]!, positive[0]!];
+    return [anchor[0]!, (positive ?? anchor)[0]!];
   };
   const [first] = await begins(0);
   for (let i = 0; i < pairs.length; i++) if ((await begins(i)).some((id) => id !== first)) return;

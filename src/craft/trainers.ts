@@ -7,13 +7,14 @@ import type { PreparedRow } from "../data/tokenised_rows.js";
 import type { WindowLoader } from "../data/windows.js";
 import { CraftError } from "../errors.js";
 import type { CausalLM } from "../models/index.js";
+import { constant, drawsRandomNumbers } from "../tensor/index.js";
 import { SFTObjective } from "../trainers/sft/objective.js";
 import { requireVocabulary } from "../trainers/sft/rows.js";
 import { SFTTrainer, type Rows, type SFTTrainerOptions } from "../trainers/sft/trainer.js";
-import type { Evaluation, TrainingParts } from "../trainers/trainer.js";
-import { evaluateObjective, type TaggedBatch } from "../training/index.js";
+import type { Evaluation, TrainingParts, TrainOptions } from "../trainers/trainer.js";
+import { evaluateObjective, type LogEntry, type TaggedBatch, type TrainOutput } from "../training/index.js";
 import { craftMixture } from "./balancing.js";
-import { CRAFTSFTConfig, refuseNotBuilt, type CRAFTSFTArguments } from "./config.js";
+import { CRAFTSFTConfig, type CRAFTSFTArguments } from "./config.js";
 import {
   CRAFTLoaderPair,
   CRAFTMixedDataLoader,
@@ -28,8 +29,8 @@ import {
   type SelfAlignBatch,
 } from "./data/index.js";
 import { craftLogEntry } from "./log_entry.js";
-import { InfoNCELoss, requireNegatives, temperatureRange } from "./losses/index.js";
-import { ContrastiveObjective, RepresentationReference, SelfAlignObjective } from "./objectives.js";
+import { InfoNCELoss, NegativeQueue, requireNegatives, temperatureRange } from "./losses/index.js";
+import { ContrastiveMemory, ContrastiveObjective, SelfAlignObjective } from "./objectives/index.js";
 import {
   bundleOf,
   checkLoaders,
@@ -74,6 +75,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
   readonly #bundle: CraftDatasetBundle<object, object>;
   #collator: CRAFTCollator | undefined;
   #nce: InfoNCELoss | undefined;
+  #queue: NegativeQueue | undefined;
   #limited = false;
 
   /** @throws CraftError for options and data that do not go together. */
@@ -86,7 +88,6 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     this.#craft = options;
     this.#bundle = bundleOf(options, this.args);
     args.requireStrategy(this.#bundle.strategy);
-    refuseNotBuilt(this.args, { hardNegatives: false });
   }
 
   /** The contrastive loss with its projection head; there once training has begun. */
@@ -99,18 +100,21 @@ export class CRAFTSFTTrainer extends SFTTrainer {
   protected override async prepare(model: CausalLM): Promise<TrainingParts> {
     const { args } = this;
     if (args.craftDebug) this.notice(String(this.#config.explain()));
-    requireDropout(args, this.lora?.config.loraDropout ?? 0);
+    requireDropout(
+      args,
+      drawsRandomNumbers(() => model.hiddenStates(constant([[0]], "int64"))),
+    );
     const { loader, beta } = await this.#loader();
     requireSomethingToLearn(args.craftAlpha, beta, this.#bundle.strategy);
     const nce = this.#lossFor(model);
     const { mixture, carried } = craftMixture(args);
-    const size = args.craftProjectionDim ?? model.shape.hiddenSize;
-    const reference = new RepresentationReference(size);
-    const views = args.craftSelfAlignViews === "full_response" ? "full_response" : "prompt_response";
+    const memory = this.#memoryFor(model);
+    const chunkSize = args.craftUseGradcache ? args.craftGradcacheChunkSize : undefined;
+    const options = { nce, memory, chunkSize };
     const objectives = [
       new SFTObjective(),
-      new ContrastiveObjective(nce, reference),
-      new SelfAlignObjective(nce, reference, views),
+      new ContrastiveObjective(options),
+      new SelfAlignObjective({ ...options, views: args.craftSelfAlignViews }),
     ];
     return {
       objectives,
@@ -119,9 +123,27 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       evaluations: await this.evaluations(),
       modules: { craft_loss: nce },
       describe: (totals, means) => craftLogEntry(args, totals, means),
-      afterStep: () => this.#limitTemperature(nce),
-      carried: { representation: reference, ...carried },
+      afterStep: () => {
+        this.#limitTemperature(nce);
+        memory.queue?.advance();
+      },
+      carried: { ...memory.carried(), ...carried },
     };
+  }
+
+  override train(options?: TrainOptions): Promise<TrainOutput> {
+    return super.train(options).finally(() => this.#queue?.dispose());
+  }
+
+  override evaluate(): Promise<LogEntry> {
+    return super.evaluate().finally(() => this.#queue?.dispose());
+  }
+
+  #memoryFor(model: CausalLM): ContrastiveMemory {
+    const { craftProjectionDim, craftNegativeStrategy, craftNegativeQueueSize: size } = this.args;
+    const dim = craftProjectionDim ?? model.shape.hiddenSize;
+    this.#queue = craftNegativeStrategy === "queue" ? new NegativeQueue({ size, dim }) : undefined;
+    return new ContrastiveMemory(dim, this.#queue);
   }
 
   /** The windows of the run, and the share of SFT in them. */
@@ -143,7 +165,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     const pairsAtATime = args.craftContrastiveBatchSize ?? args.perDeviceTrainBatchSize;
     const alone = (pairs?.negatives.fewest ?? 0) > 0;
     if (pairsAtATime < 2 && args.craftBeta < 1 && !alone) throw noNegatives(args.craftContrastiveBatchSize);
-    if (args.craftPooling === "cls" && pairs !== undefined) await requireDifferentBeginnings(pairs.dataset);
+    if (args.craftPooling === "cls") await requireDifferentBeginnings((pairs ?? rows).dataset);
     const bundle: Data["bundle"] =
       pairs === undefined
         ? { strategy: "self_align", sft: rows.dataset }
@@ -268,7 +290,6 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       keys: this.args.craftContrastiveKeys,
       ...(columns === undefined ? {} : { columns }),
     });
-    refuseNotBuilt(this.args, { hardNegatives: prepared.negatives.most > 0 });
     const { dataset } = prepared;
     const { shape } = this.model;
     for (let i = 0; i < dataset.length; i++) {
@@ -288,10 +309,13 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     if (contrastiveEvalDataset === undefined) return own;
     const pairs = await this.#preparePairs(contrastiveEvalDataset, "contrastive_eval_dataset");
     const size = this.args.craftContrastiveBatchSize ?? this.args.perDeviceEvalBatchSize;
-    const dropLast = pairs.dataset.length % size === 1;
+    const { length } = pairs.dataset;
+    const dropLast = length > 1 && length % size === 1;
     if (dropLast)
       this.notice(
-        "contrastive_eval_dataset: the last pair is left out, since a batch of one has no negative",
+        pairs.negatives.fewest === 0
+          ? "contrastive_eval_dataset: the last pair is left out, since a batch of one has no negative"
+          : "contrastive_eval_dataset: the last pair is left out, since a batch of one has no uniformity",
       );
     const loader = new DataLoader({
       dataset: pairs.dataset,
@@ -301,9 +325,16 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       dropLast,
     });
     // A batch without negatives comes up now, and not in the middle of the training.
-    for await (const batch of loader) requireNegatives(batch, "batch of contrastive_eval_dataset");
+    for await (const batch of loader)
+      requireNegatives({ ...batch, negativeHash: batch.negative?.hash }, "batch of contrastive_eval_dataset");
     const contrastive: Evaluation = (model, onPrediction) =>
-      evaluateObjective(model, new ContrastiveObjective(this.#lossFor(model)), loader, "sft", onPrediction);
+      evaluateObjective(
+        model,
+        new ContrastiveObjective({ nce: this.#lossFor(model) }),
+        loader,
+        "sft",
+        onPrediction,
+      );
     return [...own, contrastive];
   }
 }

@@ -79,7 +79,7 @@ export class MicroBatchRunner<Batch> {
 }
 
 /** Computes `loss` and its gradients in one program. */
-function wholeProgram<Batch>(
+export function wholeProgram<Batch>(
   objective: Objective<Batch>,
   { model, parameters, gradientCheckpointing }: ProgramOptions,
 ): TrainingProgram<Batch> {

@@ -43,25 +43,31 @@ export interface HostHashes {
   readonly negativeHash?: Int32Array | undefined;
 }
 
-/**
- * Checks on the host that some pair of a batch has a negative among the others, or among hard negatives.
- *
- * @param where names the batch, for the message
- * @throws {@link CraftError} if none has, so that there is nothing to contrast.
- */
-export function requireNegatives(
-  { anchorHash, positiveHash, negativeHash = new Int32Array() }: HostHashes,
-  where = "contrastive batch",
-): void {
+/** Whether some pair of a batch has a negative among the others, or among hard negatives. */
+export function hasNegatives({
+  anchorHash,
+  positiveHash,
+  negativeHash = new Int32Array(),
+}: HostHashes): boolean {
   const same = (i: number, j: number): boolean =>
     positiveHash[i] === positiveHash[j] ||
     anchorHash[i] === positiveHash[j] ||
     anchorHash[i] === anchorHash[j];
   // The rule is not symmetric, so each ordered pair is looked at.
-  if (anchorHash.some((_, i) => positiveHash.some((_, j) => i !== j && !same(i, j)))) return;
+  if (anchorHash.some((_, i) => positiveHash.some((_, j) => i !== j && !same(i, j)))) return true;
   const differs = (hash: number, i: number): boolean => hash !== anchorHash[i] && hash !== positiveHash[i];
-  if (anchorHash.some((_, i) => negativeHash.some((hash) => differs(hash, i)))) return;
-  const n = anchorHash.length;
+  return anchorHash.some((_, i) => negativeHash.some((hash) => differs(hash, i)));
+}
+
+/**
+ * Checks {@link hasNegatives} on the host.
+ *
+ * @param where names the batch, for the message
+ * @throws {@link CraftError} if no pair has a negative, so that there is nothing to contrast.
+ */
+export function requireNegatives(batch: HostHashes, where = "contrastive batch"): void {
+  if (hasNegatives(batch)) return;
+  const n = batch.anchorHash.length;
   throw new CraftError({
     subject: where,
     reason:

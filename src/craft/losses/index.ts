@@ -1,7 +1,7 @@
 /** @file The contrastive loss of CRAFT and its parts. */
 export { combineCraftLosses, requireAlpha } from "./combine.js";
 export { infoNCE, type ContrastInput, type ContrastOutput } from "./contrast.js";
-export { requireNegatives, sameTexts, type HostHashes, type TextHashes } from "./duplicates.js";
+export { hasNegatives, requireNegatives, sameTexts, type HostHashes, type TextHashes } from "./duplicates.js";
 export {
   InfoNCELoss,
   temperatureRange,
@@ -14,9 +14,10 @@ export {
 } from "./info_nce.js";
 export {
   NegativeQueue,
+  queuedNegatives,
   type NegativeQueueOptions,
   type QueueFeeds,
-  type QueueState,
+  type TracedQueue,
 } from "./negative_queue.js";
 export { pool, poolings, type Pooling } from "./pooling.js";
 export { ProjectionHead, type ProjectionHeadOptions } from "./projection_head.js";

@@ -1,6 +1,10 @@
 /** @file Positives of earlier steps as negatives of this one. */
 import { CraftError } from "../../errors.js";
-import { HostTensor } from "../../tensor/index.js";
+import { arange, eq, HostTensor, logicalAnd, logicalNot, lt, select, unsqueeze } from "../../tensor/index.js";
+import type { Tensor } from "../../tensor/index.js";
+import { cpu, type Device } from "../../torch/device.js";
+import { DeviceTensor } from "../../torch/device_tensor.js";
+import type { Carried, CarriedValues } from "../../training/carried.js";
 import type { HostHashes } from "./duplicates.js";
 
 export interface NegativeQueueOptions {
@@ -8,31 +12,22 @@ export interface NegativeQueueOptions {
   readonly size: number;
   /** Size of a vector. */
   readonly dim: number;
+  /** Default the CPU. */
+  readonly device?: Device;
 }
 
-/** What the loss is fed: `negatives` and `negativesAllowed` of {@link Contrast}. */
-export interface QueueFeeds {
+/** What a traced function is fed of a queue. The device tensors are lent: they are the queue's own memory. */
+export type QueueFeeds = {
   /** float32 [size, dim]; places that are not filled hold zeros. */
-  readonly negatives: HostTensor;
-  /** Bool [n, size]: where a stored vector may be a negative of an anchor. */
-  readonly negativesAllowed: HostTensor;
-}
+  readonly vectors: DeviceTensor;
+  /** int32 [2, size]: hashes of the anchors and of the positives that the vectors belong to. */
+  readonly hashes: DeviceTensor;
+  /** int32 []: how many places are filled, from the first on. */
+  readonly filled: HostTensor;
+};
 
-/** A queue as it stands, for checkpoints. Row i belongs to hash i of either side. */
-export interface QueueState {
-  readonly size: number;
-  readonly dim: number;
-  /** Places that are filled, from the first on. */
-  readonly filled: number;
-  /** The place that the next vector goes to. */
-  readonly next: number;
-  /** [filled, dim] */
-  readonly vectors: Float32Array;
-  /** [filled] */
-  readonly anchorHash: Int32Array;
-  /** [filled] */
-  readonly positiveHash: Int32Array;
-}
+/** {@link QueueFeeds} inside a traced function. */
+export type TracedQueue = { readonly [Name in keyof QueueFeeds]: Tensor };
 
 /**
  * The latest positives, as further negatives (a queue as in MoCo, He et al. 2020, without its second encoder: vectors
@@ -41,22 +36,30 @@ export interface QueueState {
  * A vector is no negative of a pair whose text it is: of the same positive or anchor, or stored with the same anchor,
  * as a pair's own positive of the last epoch is.
  *
+ * What a step's batches give is held back until the step is over, so that all its micro-batches are contrasted with the
+ * same negatives.
+ *
  * @example
- * const { negatives, negativesAllowed } = queue.feeds(batch);
- * // … the loss of the step, which also gives the vectors of the positives …
- * queue.push(vectors, batch);
+ * const step = compile((anchor: Tensor, positive: Tensor, texts: Texts, queued: TracedQueue) => {
+ *   const { negativeHash, ...further } = queuedNegatives(queued, texts);
+ *   return nce.forwardFromPooled(anchor, positive, { ...further, hashes: { ...texts, negativeHash } });
+ * });
+ * const { positive } = await step(…, queue.feeds());
+ * queue.hold(positive.toNumbers(), batch);
+ * // … the optimiser's step …
+ * queue.advance();
  */
-export class NegativeQueue {
+export class NegativeQueue implements Carried {
   readonly size: number;
   readonly dim: number;
+  readonly #vectors: DeviceTensor;
+  readonly #hashes: DeviceTensor;
   #filled = 0;
   #next = 0;
-  readonly #vectors: Float32Array;
-  readonly #anchorHash: Int32Array;
-  readonly #positiveHash: Int32Array;
+  #held: { readonly vectors: Float32Array; readonly hashes: HostHashes }[] = [];
 
-  /** @throws {@link CraftError} for sizes that are no whole numbers from 1 on. */
-  constructor({ size, dim }: NegativeQueueOptions) {
+  /** libtorch must be loaded. @throws {@link CraftError} for sizes that are no whole numbers from 1 on. */
+  constructor({ size, dim, device = cpu }: NegativeQueueOptions) {
     for (const [subject, value] of Object.entries({ size, dim }))
       if (!Number.isSafeInteger(value) || value < 1)
         throw new CraftError({
@@ -66,9 +69,8 @@ export class NegativeQueue {
         });
     this.size = size;
     this.dim = dim;
-    this.#vectors = new Float32Array(size * dim);
-    this.#anchorHash = new Int32Array(size);
-    this.#positiveHash = new Int32Array(size);
+    this.#vectors = DeviceTensor.full([size, dim], 0, "float32", device);
+    this.#hashes = DeviceTensor.full([2, size], 0, "int32", device);
   }
 
   /** How many vectors are stored. */
@@ -76,31 +78,31 @@ export class NegativeQueue {
     return this.#filled;
   }
 
-  /** Everything that is stored, and with which pairs it may be contrasted. The arrays are copies. */
-  feeds({ anchorHash, positiveHash }: HostHashes): QueueFeeds {
-    const n = anchorHash.length;
-    const allowed = new Uint8Array(n * this.size);
-    for (let i = 0; i < n; i++)
-      for (let j = 0; j < this.#filled; j++)
-        if (!this.#isOwn(anchorHash[i]!, positiveHash[i]!, j)) allowed[i * this.size + j] = 1;
-    return {
-      negatives: new HostTensor(this.#vectors.slice(), [this.size, this.dim], "float32"),
-      negativesAllowed: new HostTensor(allowed, [n, this.size], "bool"),
-    };
+  /** Everything that is stored, for {@link queuedNegatives}. */
+  feeds(): QueueFeeds {
+    const filled = new HostTensor([this.#filled], [], "int32");
+    return { vectors: this.#vectors, hashes: this.#hashes, filled };
   }
 
-  #isOwn(anchor: number, positive: number, place: number): boolean {
-    const stored = this.#positiveHash[place];
-    return stored === positive || stored === anchor || this.#anchorHash[place] === anchor;
+  /** Whether some pair of a batch has a negative here. */
+  hasNegatives({ anchorHash, positiveHash }: HostHashes): boolean {
+    const hashes = this.#hashes.toTypedArray();
+    for (let j = 0; j < this.#filled; j++) {
+      const [anchor, positive] = [hashes[j], hashes[this.size + j]];
+      const own = (i: number): boolean =>
+        positiveHash[i] === positive || anchorHash[i] === positive || anchorHash[i] === anchor;
+      if (anchorHash.some((_, i) => !own(i))) return true;
+    }
+    return false;
   }
 
   /**
-   * Stores the positives of a batch over the oldest ones. To be called when the step is over.
+   * Keeps the positives of a batch for {@link advance}.
    *
    * @param vectors [n, dim], row by row
    * @throws {@link CraftError} if the batch has more pairs than the queue has places, or vectors of another size.
    */
-  push(vectors: ArrayLike<number>, { anchorHash, positiveHash }: HostHashes): void {
+  hold(vectors: ArrayLike<number>, { anchorHash, positiveHash }: HostHashes): void {
     const n = positiveHash.length;
     if (vectors.length !== n * this.dim || anchorHash.length !== n)
       throw new CraftError({
@@ -115,65 +117,88 @@ export class NegativeQueue {
         reason: `is smaller than a contrastive batch of ${n} pairs`,
         remedy: "Make the queue larger; it is of use from several batches on",
       });
-    for (let i = 0; i < n; i++) {
-      for (let d = 0; d < this.dim; d++)
-        this.#vectors[this.#next * this.dim + d] = vectors[i * this.dim + d]!;
-      this.#anchorHash[this.#next] = anchorHash[i]!;
-      this.#positiveHash[this.#next] = positiveHash[i]!;
-      this.#next = (this.#next + 1) % this.size;
-      this.#filled = Math.min(this.#filled + 1, this.size);
+    this.#held.push({ vectors: Float32Array.from(vectors), hashes: { anchorHash, positiveHash } });
+  }
+
+  /** Stores what was held back over the oldest vectors. To be called when a step is over. */
+  advance(): void {
+    for (const { vectors, hashes } of this.#held) this.#store(vectors, hashes);
+    this.#held = [];
+  }
+
+  #store(vectors: Float32Array, { anchorHash, positiveHash }: HostHashes): void {
+    const { size, dim } = this;
+    for (let done = 0; done < positiveHash.length;) {
+      const [place, count] = [this.#next, Math.min(positiveHash.length - done, size - this.#next)];
+      write(this.#vectors, place * dim, vectors.subarray(done * dim, (done + count) * dim));
+      write(this.#hashes, place, anchorHash.subarray(done, done + count));
+      write(this.#hashes, size + place, positiveHash.subarray(done, done + count));
+      this.#next = (place + count) % size;
+      this.#filled = Math.min(this.#filled + count, size);
+      done += count;
     }
   }
 
-  /** A copy of what is stored. */
-  state(): QueueState {
-    const filled = this.#filled;
+  /** What is stored. The tensors are lent. */
+  state(): CarriedValues {
     return {
-      size: this.size,
-      dim: this.dim,
-      filled,
-      next: this.#next,
-      vectors: this.#vectors.slice(0, filled * this.dim),
-      anchorHash: this.#anchorHash.slice(0, filled),
-      positiveHash: this.#positiveHash.slice(0, filled),
+      numbers: { place: [this.#filled, this.#next] },
+      tensors: { vectors: this.#vectors, hashes: this.#hashes },
     };
   }
 
-  /** @throws {@link CraftError} for the state of a queue of other sizes, or one that contradicts itself. */
-  restore({ size, dim, filled, next, vectors, anchorHash, positiveHash }: QueueState): void {
-    for (const [name, value, own] of [
-      ["size", size, this.size],
-      ["dim", dim, this.dim],
-    ] as const) {
-      if (value === own) continue;
-      throw new CraftError({
-        subject: `queue, ${name}`,
-        value,
-        reason: `the queue of this run has ${own}`,
-        remedy: "Resume with the settings that the state was saved with",
-      });
-    }
+  /** @throws {@link CraftError} for a state that contradicts itself. */
+  restore({ numbers, tensors }: CarriedValues): void {
+    const [filled = NaN, next = NaN] = numbers?.["place"] ?? [];
+    const { vectors, hashes } = tensors ?? {};
     const whole =
-      Number.isInteger(filled) &&
-      filled >= 0 &&
-      filled <= size &&
-      next === (filled < size ? filled : next) &&
-      Number.isInteger(next) &&
-      next >= 0 &&
-      next < size &&
-      vectors.length === filled * dim &&
-      anchorHash.length === filled &&
-      positiveHash.length === filled;
-    if (!whole)
+      [filled, next].every((value) => Number.isInteger(value) && value >= 0) &&
+      next < this.size &&
+      (filled === this.size || filled === next) &&
+      vectors?.shape.join() === this.#vectors.shape.join() &&
+      hashes?.shape.join() === this.#hashes.shape.join();
+    if (!whole || vectors === undefined || hashes === undefined)
       throw new CraftError({
         subject: "queue",
         value: { filled, next },
-        reason: "its state contradicts itself",
+        reason: `is no state of a queue of ${this.size} vectors of ${this.dim}`,
       });
     this.#filled = filled;
     this.#next = next;
-    this.#vectors.fill(0).set(vectors);
-    this.#anchorHash.fill(0).set(anchorHash);
-    this.#positiveHash.fill(0).set(positiveHash);
+    this.#vectors.copyFrom(vectors);
+    this.#hashes.copyFrom(hashes);
+    this.#held = [];
   }
+
+  /** Frees the memory. */
+  dispose(): void {
+    this.#vectors.dispose();
+    this.#hashes.dispose();
+  }
+}
+
+/** Overwrites elements from a place on. */
+function write(tensor: DeviceTensor, place: number, values: Float32Array | Int32Array): void {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  tensor.bytes().set(bytes, place * values.BYTES_PER_ELEMENT);
+}
+
+/**
+ * The vectors of a queue for {@link Contrast}, inside a traced function.
+ *
+ * @param hashes those of the batch, int32 [n]
+ * @returns `negatives` [size, dim] and `negativesAllowed` [n, size]; `negativeHash` [size] is for `hashes`, without
+ * which a pair's own texts are not left out.
+ */
+export function queuedNegatives(
+  { vectors, hashes: stored, filled }: TracedQueue,
+  { anchorHash }: { readonly anchorHash: Tensor },
+): { readonly negatives: Tensor; readonly negativesAllowed: Tensor; readonly negativeHash: Tensor } {
+  const isFilled = lt(arange(0, vectors.shape[0]!, "int32"), filled);
+  const sameAnchor = eq(unsqueeze(anchorHash, 1), unsqueeze(select(stored, 0, 0), 0));
+  return {
+    negatives: vectors,
+    negativesAllowed: logicalAnd(logicalNot(sameAnchor), unsqueeze(isFilled, 0)),
+    negativeHash: select(stored, 0, 1),
+  };
 }

@@ -6,7 +6,7 @@
  * operation in the program. The mixing function is the 32-bit finaliser with constants found by C. Wellons' search
  * ("lowbias32"), applied twice with the key in between.
  */
-import { arange, constant } from "../leaf.js";
+import { arange, constant, zeros } from "../leaf.js";
 import { numel, type Shape, type Tensor } from "../tensor.js";
 import {
   add,
@@ -125,6 +125,12 @@ export const nextRandomPlace = (): Readonly<RandomScope> | undefined => {
   const { key, rows } = current;
   return { key, rows, place: current.place++ };
 };
+
+/** Whether `body` draws random numbers when it is traced inside {@link withRandomKey}. */
+export function drawsRandomNumbers(body: () => unknown): boolean {
+  const key = zeros([2], "int32");
+  return withRandomKey(key, () => (body(), nextRandomPlace()!.place > 0));
+}
 
 /** Zeroes each element with probability `rate` and scales the others by 1 / (1 - rate) (Srivastava et al. 2014). */
 export function dropout(x: Tensor, rate: number): Tensor {

@@ -147,15 +147,3 @@ describe("cls", () => {
     expect(await refusal({ craftPooling: "cls" }, {})).toBe("it ran");
   });
 });
-
-describe("options of which the trainer can make no use yet", () => {
-  it("are refused when it is made", async () => {
-    expect(await refusal({ craftUseGradcache: true }, {})).toContain(
-      "craft_use_gradcache = true: the trainer cannot do this yet",
-    );
-    const contrastiveDataset = pairRows(4).map((pair) => ({ ...pair, input_ids_neg: [5, 6] }));
-    expect(await refusal({}, { contrastiveDataset })).toContain(
-      "has hard negatives, which the trainer cannot use yet",
-    );
-  });
-});

@@ -1,6 +1,6 @@
 /** @file CRAFT's options: defaults, spellings, and what is refused with which reason. */
 import { describe, expect, it } from "vitest";
-import { CRAFTSFTConfig, refuseNotBuilt, type CraftArguments } from "../../../src/craft/config.js";
+import { CRAFTSFTConfig } from "../../../src/craft/config.js";
 import { requireDropout } from "../../../src/craft/trainer_data.js";
 
 const make = (options: Readonly<Record<string, unknown>>) => new CRAFTSFTConfig(options);
@@ -189,27 +189,12 @@ describe("combinations that mean nothing", () => {
 
   it("dropout views without dropout: both passes would be identical", () => {
     const views = { craftSelfAlignViews: "dropout", craftProjectionDim: 8 } as const;
-    expect(() => requireDropout({ ...views, craftProjectionDropout: 0 }, 0)).toThrow(
-      "craft_self_align_views = dropout: neither the model's adapter nor the projection head has any dropout",
+    expect(() => requireDropout({ ...views, craftProjectionDropout: 0 }, false)).toThrow(
+      "craft_self_align_views = dropout: neither the model, nor its adapter, nor the projection head has any dropout",
     );
-    expect(() => requireDropout({ ...views, craftProjectionDropout: 0.1 }, 0)).not.toThrow();
-    expect(() => requireDropout({ ...views, craftProjectionDropout: 0 }, 0.1)).not.toThrow();
+    expect(() => requireDropout({ ...views, craftProjectionDropout: 0.1 }, false)).not.toThrow();
+    expect(() => requireDropout({ ...views, craftProjectionDropout: 0 }, true)).not.toThrow();
     const others = { craftSelfAlignViews: "prompt_response", craftProjectionDim: 8 } as const;
-    expect(() => requireDropout({ ...others, craftProjectionDropout: 0 }, 0)).not.toThrow();
-  });
-});
-
-describe("what the trainer cannot do", () => {
-  const values = (options: object): CraftArguments => make({ ...options }).values;
-  it("is refused by name, and nothing else is", () => {
-    expect(() => refuseNotBuilt(values({}), { hardNegatives: false })).not.toThrow();
-    const notYet = /the trainer cannot do this yet/;
-    for (const options of [
-      { craft_use_gradcache: true },
-      { craft_negative_strategy: "queue" },
-      { craft_self_align_views: "dropout" },
-    ])
-      expect(() => refuseNotBuilt(values(options), { hardNegatives: false })).toThrow(notYet);
-    expect(() => refuseNotBuilt(values({}), { hardNegatives: true })).toThrow(/has hard negatives/);
+    expect(() => requireDropout({ ...others, craftProjectionDropout: 0 }, false)).not.toThrow();
   });
 });
