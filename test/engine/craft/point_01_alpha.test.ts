@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { CRAFTCollator, CRAFTSFTConfig, CRAFTSFTTrainer } from "../../../src/craft/index.js";
+import { CRAFTSFTConfig, CRAFTSFTTrainer } from "../../../src/craft/index.js";
 import { AutoModelForCausalLM } from "../../../src/models/index.js";
 import { SFTConfig, SFTTrainer } from "../../../src/trainers/index.js";
 import { loadTorch } from "../../../src/torch/torch.js";
@@ -18,62 +18,12 @@ import {
   sftRows,
   temporaryFolders,
   tinyModel,
-  type TokenPair,
-  type TokenRow,
 } from "../training/tiny.js";
-import { addTotals, mixed, norm, Reference, type Side, type Total } from "./trainer_reference.js";
+import { addTotals, mixed, norm, Reference, type Total } from "./trainer_reference.js";
+import { plainRow, sides, watched, type Kind, type Seen } from "./trainer_seen.js";
 
 beforeAll(() => loadTorch());
 const newFolder = temporaryFolders();
-
-type Kind = "sft" | "contrastive" | "self_align";
-interface Seen {
-  readonly kind: Kind;
-  readonly rows: readonly object[];
-}
-
-/** A collator that notes the rows of each batch. */
-function watched(seen: Seen[]): CRAFTCollator {
-  const collator = new CRAFTCollator();
-  const { collateSft, collatePairs, collateSelfAlign } = collator;
-  let inside = false;
-  const noting =
-    <Batch>(kind: Kind, collate: (rows: readonly object[], where?: readonly string[]) => Batch) =>
-    (rows: readonly object[], where?: readonly string[]): Batch => {
-      // Rows that are their own pairs are collated as SFT rows first.
-      if (!inside) seen.push({ kind, rows });
-      inside = true;
-      const batch = collate(rows, where);
-      inside = false;
-      return batch;
-    };
-  return Object.assign(collator, {
-    collateSft: noting("sft", collateSft),
-    collatePairs: noting("contrastive", collatePairs),
-    collateSelfAlign: noting("self_align", collateSelfAlign),
-  });
-}
-
-const plainRow = (row: object): TokenRow => {
-  const { input_ids, labels } = row as TokenRow;
-  return { input_ids: [...input_ids], labels: [...labels] };
-};
-const last = (ids: ArrayLike<number>): Side => ({ ids: Array.from(ids), place: ids.length - 1 });
-
-/** The two sides of what a contrastive batch holds. */
-function sides({ kind, rows }: Seen): (readonly [Side, Side])[] {
-  if (kind === "contrastive") {
-    return rows.map((row) => {
-      const { input_ids: anchor, input_ids_tgt: positive } = row as TokenPair;
-      return [last(anchor), last(positive)];
-    });
-  }
-  // The prompt ends before the first label.
-  return rows.map(plainRow).map(({ input_ids: ids, labels }) => {
-    const first = labels.findIndex((label) => label !== -100);
-    return [{ ids, place: first - 1 }, last(ids)];
-  });
-}
 
 interface Setting {
   readonly strategy: "paired_dataset" | "self_align";

@@ -14,6 +14,7 @@ import {
   slice,
   sum,
   unsqueeze,
+  where,
   type Compiled,
   type Tensor,
 } from "../../../src/tensor/index.js";
@@ -67,8 +68,21 @@ const ids64 = (ids: readonly number[]): HostTensor => new HostTensor([...ids], [
 
 /** Built once for each length of a text. */
 type TokenLoss = Compiled<[Tensor, Tensor, Tensor], { value: Tensor; gradient: Tensor[] }>;
-/** Built once for each list of lengths and places. */
-type PairLoss = Compiled<[readonly Tensor[], readonly number[]], { value: Tensor; gradient: Tensor[] }>;
+/** Built once for each list of lengths and places, and number of pairs and of stored texts. */
+type PairLoss = Compiled<
+  [inputs: readonly Tensor[], places: readonly number[], n: number, stored: number, allowed: Tensor],
+  { value: Tensor; gradient: Tensor[] }
+>;
+
+/** What pairs are contrasted with beside each other. */
+export interface Others {
+  /** Texts that pass through the model with the pairs. */
+  readonly negatives?: readonly Side[];
+  /** Texts of earlier steps, to which no gradient goes. */
+  readonly stored?: readonly Side[];
+  /** Whether a candidate is a negative of an anchor: of the n positives, the negatives, the stored. All by default. */
+  readonly allowed?: (pair: number, candidate: number) => boolean;
+}
 
 export class Reference {
   readonly #head: ReadonlyMap<string, Parameter>;
@@ -98,16 +112,18 @@ export class Reference {
       const chosen = logSoftmax(logits, -1).gather(2, unsqueeze(labels, 2));
       return differentiated(sum(chosen.mul(unsqueeze(weights, 2))).mul(-1));
     });
-    this.#pairs = compile((inputs: readonly Tensor[], places: readonly number[]) => {
-      const n = inputs.length / 2;
+    this.#pairs = compile((inputs, places, n, stored, allowed) => {
       const states = inputs.map((input, i) =>
         reshape(slice(model.hiddenStates(input), 1, places[i], places[i]! + 1), [1, -1]),
       );
       const projected = this.#layer(gelu(this.#layer(cat(states), "hidden")), "output");
       const unit = projected.div(sum(projected.square(), [1], true).sqrt());
-      const cosines = slice(unit, 0, 0, n).matmul(slice(unit, 0, n).transpose(0, 1));
+      const old = inputs.length - stored;
+      const candidates = [slice(unit, 0, n, old), ...(stored > 0 ? [slice(unit, 0, old).detach()] : [])];
+      const cosines = slice(unit, 0, 0, n).matmul(cat(candidates).transpose(0, 1));
+      const logits = where(allowed, cosines.div(nce.temperature), -Infinity);
       const own = unsqueeze(arange(0, n), 1);
-      return differentiated(sum(logSoftmax(cosines.div(nce.temperature), 1).gather(1, own)).mul(-1));
+      return differentiated(sum(logSoftmax(logits, 1).gather(1, own)).mul(-1));
     });
   }
 
@@ -133,14 +149,27 @@ export class Reference {
     return addTotals(totals);
   }
 
-  /** -log softmax(cos(a, p) / t) of each anchor's own positive among the batch's, summed; the weight is their number. */
-  async pairs(batch: readonly (readonly [anchor: Side, positive: Side])[]): Promise<Total> {
+  /** -log softmax(cos(a, p) / t) of each anchor's own positive among the candidates, summed; the weight is their number. */
+  async pairs(
+    batch: readonly (readonly [anchor: Side, positive: Side])[],
+    { negatives = [], stored = [], allowed = () => true }: Others = {},
+  ): Promise<Total> {
+    const n = batch.length;
+    const candidates = n + negatives.length + stored.length;
     const sides = [...batch.map(([anchor]) => anchor), ...batch.map(([, positive]) => positive)];
+    const all = [...sides, ...negatives, ...stored];
+    const table = Uint8Array.from({ length: n * candidates }, (_, at) => {
+      const [i, j] = [Math.floor(at / candidates), at % candidates];
+      return Number(i === j || allowed(i, j));
+    });
     const result = await this.#pairs(
-      sides.map(({ ids }) => ids64(ids)),
-      sides.map(({ place }) => place),
+      all.map(({ ids }) => ids64(ids)),
+      all.map(({ place }) => place),
+      n,
+      stored.length,
+      new HostTensor(table, [n, candidates], "bool"),
     );
-    return this.#read(result, batch.length);
+    return this.#read(result, n);
   }
 
   #read({ value, gradient }: { value: DeviceTensor; gradient: DeviceTensor[] }, weight: number): Total {
