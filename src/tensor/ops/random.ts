@@ -79,6 +79,8 @@ interface RandomScope {
   readonly key: Tensor;
   place: number;
   rows?: RandomRows | undefined;
+  /** Whether any number was drawn. */
+  used?: boolean;
 }
 
 let current: RandomScope | undefined;
@@ -122,14 +124,17 @@ function changed<T>(change: Partial<Pick<RandomScope, "place" | "rows">>, body: 
 /** The key and a place of its own inside {@link withRandomKey}; undefined outside, where nothing is random. */
 export const nextRandomPlace = (): Readonly<RandomScope> | undefined => {
   if (current === undefined) return undefined;
+  current.used = true;
   const { key, rows } = current;
   return { key, rows, place: current.place++ };
 };
 
 /** Whether `body` draws random numbers when it is traced inside {@link withRandomKey}. */
 export function drawsRandomNumbers(body: () => unknown): boolean {
-  const key = zeros([2], "int32");
-  return withRandomKey(key, () => (body(), nextRandomPlace()!.place > 0));
+  return withRandomKey(zeros([2], "int32"), () => {
+    body();
+    return current?.used === true;
+  });
 }
 
 /** Zeroes each element with probability `rate` and scales the others by 1 / (1 - rate) (Srivastava et al. 2014). */

@@ -1,5 +1,6 @@
 /** @file Runs of CRAFTSFTTrainer: what is the same, and what memory they hold. */
 import { beforeAll, describe, expect, it } from "vitest";
+import type { CRAFTSFTOptions } from "../../../src/craft/index.js";
 import { liveTensors } from "../../../src/torch/device_tensor.js";
 import { loadTorch } from "../../../src/torch/torch.js";
 import { largestDifference, need } from "../fixtures.js";
@@ -28,19 +29,36 @@ describe.each(strategies)("a run with %s", (craftStrategy) => {
       expect(largestDifference(need(again.weights, name), values), name).toBeLessThanOrEqual(1e-5);
   });
 
-  it("holds the same number of native tensors over 50 steps, and none afterwards", async () => {
+  it.each<[string, CRAFTSFTOptions]>([
+    ["", {}],
+    [
+      " with a queue and in chunks",
+      {
+        craftNegativeStrategy: "queue",
+        craftNegativeQueueSize: 10,
+        craftUseGradcache: true,
+        craftGradcacheChunkSize: 1,
+      },
+    ],
+  ])("holds the same number of native tensors over 50 steps%s, and none afterwards", async (_, more) => {
     const rows = sftRows(12, 8, 8);
-    const more = {
+    const data = {
       trainDataset: rows,
       ...(craftStrategy === "self_align" ? {} : { contrastiveDataset: pairRows(8, 6, 7) }),
     };
-    const options = { craftStrategy, maxSteps: 50, loggingSteps: 10, craftLearnableTemperature: true };
-    const { counts } = await train(options, more);
+    const options = {
+      craftStrategy,
+      maxSteps: 50,
+      loggingSteps: 10,
+      craftLearnableTemperature: true,
+      ...more,
+    };
+    const { counts } = await train(options, data);
     expect(counts).toHaveLength(50);
     // Every shape of batch has come within an epoch.
     expect(new Set(counts.slice(5)).size).toBe(1);
     const before = liveTensors();
-    await train({ ...options, maxSteps: 5 }, more);
+    await train({ ...options, maxSteps: 5 }, data);
     expect(liveTensors()).toBe(before);
   });
 });

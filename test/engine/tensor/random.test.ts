@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import {
   compile,
+  drawsRandomNumbers,
   dropout,
   normal,
   tensor,
@@ -9,6 +10,7 @@ import {
   withRandomKey,
   withRandomPlaces,
   withRandomRows,
+  zeros,
   type Tensor,
 } from "../../../src/tensor/index.js";
 import { startEngine } from "./engine.js";
@@ -125,6 +127,14 @@ describe("dropout", () => {
       withRandomKey(x, () => withRandomRows({ first: x, count: 3 }, () => dropout(x, 0.5))),
     );
     await expect(strange(tensor([1, 2], "int32"))).rejects.toThrow("dropout: [2] is not made of 3 rows.");
+  });
+
+  it("is noticed, at whatever places it draws", () => {
+    const x = zeros([4]);
+    expect(drawsRandomNumbers(() => x)).toBe(false);
+    expect(drawsRandomNumbers(() => dropout(x, 0))).toBe(false);
+    expect(drawsRandomNumbers(() => dropout(x, 0.1))).toBe(true);
+    expect(drawsRandomNumbers(() => withRandomPlaces(9, () => dropout(x, 0.1)))).toBe(true);
   });
 
   it("does nothing outside withRandomKey, and nothing at rate 0", async () => {
