@@ -1,6 +1,7 @@
 /** @file The configurations of the CRAFT trainers: the options of each base trainer with those of CRAFT. */
 import { z } from "zod";
 import { sftFields } from "../trainers/sft/config.js";
+import { checkPacking } from "../trainers/sft/packing.js";
 import { CraftConfig, type OptionRecord } from "./config/craft_config.js";
 import type { Origins } from "./config/explain.js";
 import { craftFields } from "./config/fields.js";
@@ -26,5 +27,6 @@ export class CRAFTSFTConfig extends CraftConfig<CRAFTSFTArguments> {
   /** @throws CraftError naming the first option at fault: unknown, out of range, or without a meaning beside the others. */
   constructor(options: CRAFTSFTOptions | OptionRecord = {}, origins: Origins = {}) {
     super(craftSFTSchema, "CRAFTSFTConfig", { ...options }, origins);
+    checkPacking(this.values);
   }
 }

@@ -14,6 +14,7 @@ import { SFTTrainer, type Rows, type SFTTrainerOptions } from "../trainers/sft/t
 import type { Evaluation, TrainingParts, TrainOptions } from "../trainers/trainer.js";
 import { evaluateObjective, type LogEntry, type TaggedBatch, type TrainOutput } from "../training/index.js";
 import { craftMixture } from "./balancing.js";
+import { checkPackedRows } from "./packed_rows.js";
 import { CRAFTSFTConfig, type CRAFTSFTArguments } from "./config.js";
 import {
   CRAFTLoaderPair,
@@ -88,6 +89,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     this.#craft = options;
     this.#bundle = bundleOf(options, this.args);
     args.requireStrategy(this.#bundle.strategy);
+    checkPackedRows(this.args, this.#bundle.strategy, options);
   }
 
   /** The contrastive loss with its projection head; there once training has begun. */
@@ -157,7 +159,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
 
   async #prepareData(): Promise<Data> {
     const { args } = this;
-    const rows = await this.prepareRows(this.#bundle.sft, "train_dataset");
+    const rows = await this.prepareRows(this.#bundle.sft, "train_dataset", args.packing);
     const pairs =
       this.#bundle.strategy === "paired_dataset"
         ? await this.#preparePairs(this.#bundle.contrastive, "contrastive_dataset")
@@ -178,7 +180,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     return new CRAFTMixedDataLoader({
       bundle,
       collator,
-      collateSft: collator.collateSft,
+      collateSft: args.paddingFree ? this.collate() : collator.collateSft,
       batchSize: args.perDeviceTrainBatchSize,
       contrastiveBatchSize: pairsAtATime,
       ...this.#mixing(),
@@ -243,9 +245,13 @@ export class CRAFTSFTTrainer extends SFTTrainer {
   }
 
   /** Columns may have other names; the rows are then read as if they had the standard ones. */
-  protected override async prepareRows(rows: Rows, name: string): Promise<Prepared<PreparedRow>> {
+  protected override async prepareRows(
+    rows: Rows,
+    name: string,
+    packing: boolean,
+  ): Promise<Prepared<PreparedRow>> {
     const own = this.#bundle.strategy === "self_align" ? withStandardColumns(rows, name, this.args) : rows;
-    return super.prepareRows(own, name);
+    return super.prepareRows(own, name, packing);
   }
 
   protected override rowOptions(): SftRowOptions {

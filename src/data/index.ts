@@ -18,7 +18,19 @@ export type { PreparedRow } from "./tokenised_rows.js";
 export { prepareSftDataset, prepareSftStream, type SftRowOptions } from "./sft_rows.js";
 export { bucketSize, type BucketOptions } from "./buckets.js";
 export type { PaddedTokens, PaddingOptions } from "./padding.js";
-export { DataCollatorForLanguageModeling, type LanguageModelingBatch } from "./collator.js";
+export {
+  DataCollatorForLanguageModeling,
+  type LanguageModelingBatch,
+  type LanguageModelingOptions,
+} from "./collator.js";
+export {
+  packDataset,
+  packingStrategies,
+  planPacking,
+  type Packed,
+  type PackingStrategy,
+  type Piece,
+} from "./packing.js";
 export { labelPositions, type LabelPositions } from "./label_positions.js";
 export { BatchSampler, type BatchSamplerOptions } from "./sampler.js";
 export {

@@ -17,20 +17,21 @@ export interface LabelPositions {
 
 /**
  * Lists where labels are predicted from. Position t predicts the label at t + 1, so a label at the first position of a
- * row is no label, nor is one whose position before is padding: left and right padding give the same labels.
+ * row or of a document is no label, nor is one whose position before is padding: left and right padding give the same
+ * labels.
  *
  * @param buckets - how the number of labels is rounded up; see {@link bucketSize}.
  */
 export function labelPositions(
-  batch: Pick<LanguageModelingBatch, "labels" | "attentionMask" | "shape">,
+  batch: Pick<LanguageModelingBatch, "labels" | "attentionMask" | "documents" | "shape">,
   buckets: BucketOptions = {},
 ): LabelPositions {
-  const { labels, attentionMask, shape } = batch;
+  const { labels, attentionMask, documents, shape } = batch;
   const [, length] = shape;
   const places: number[] = [];
   for (let at = 0; at + 1 < labels.length; at++) {
-    const lastOfRow = at % length === length - 1;
-    if (!lastOfRow && attentionMask[at] === 1 && labels[at + 1] !== ignoredLabel) places.push(at);
+    const last = at % length === length - 1 || documents?.[at] !== documents?.[at + 1];
+    if (!last && attentionMask[at] === 1 && labels[at + 1] !== ignoredLabel) places.push(at);
   }
   const size = bucketSize(places.length, buckets);
   const index = new Int32Array(size);

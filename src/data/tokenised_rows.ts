@@ -11,6 +11,8 @@ export interface PreparedRow {
   readonly attention_mask?: Int32Array;
   /** 1 for each token that the assistant said, where that is known. */
   readonly assistant_masks?: Int32Array;
+  /** The lengths of the documents that were packed into the row, in their order. */
+  readonly seq_lengths?: Int32Array;
 }
 
 /**

@@ -16,6 +16,8 @@ export interface TokenisedRow {
   readonly attention_mask?: TokenIds;
   /** 1 for tokens that the assistant said. */
   readonly assistant_masks?: TokenIds;
+  /** The lengths of the documents that the row is packed of; without it, the row is one. */
+  readonly seq_lengths?: TokenIds;
 }
 
 /** The value of a column, undefined where the row has no such column. */

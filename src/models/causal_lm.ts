@@ -12,6 +12,11 @@ export interface ForwardOptions {
   readonly attentionMask?: Tensor | undefined;
   /** Position of each token, int64 [length] or [batch, length]; 0, 1, 2 … by default. */
   readonly positions?: Tensor | undefined;
+  /**
+   * The number of the document that each token belongs to, integers [batch, length]: tokens see those of their own
+   * document only. Where rows hold several documents, give positions that begin anew with each.
+   */
+  readonly documents?: Tensor | undefined;
   /** Keys and values of earlier tokens, for generation. */
   readonly cache?: LayerCaches | undefined;
   /**

@@ -1,4 +1,5 @@
 /** @file Llama (Touvron et al. 2023) and the models that share its architecture: SmolLM, TinyLlama, Llama 3. */
+import { CraftError } from "../errors.js";
 import {
   Embedding,
   GatedMLP,
@@ -6,6 +7,7 @@ import {
   Module,
   RMSNorm,
   applyRotary,
+  documentBias,
   linearTogether,
   rotaryTables,
   type RotaryTables,
@@ -200,15 +202,24 @@ export class LlamaForCausalLM extends CausalLM {
   hiddenStates(inputIds: Tensor, options: ForwardOptions = {}): Tensor {
     const { rope, headDim, maxPositionEmbeddings } = this.#config;
     const length = inputIds.shape[1]!;
+    if (options.documents !== undefined && rope.type === "dynamic" && length > maxPositionEmbeddings)
+      throw packedBeyond(length, maxPositionEmbeddings);
     const frequencies = inverseFrequencies(rope, headDim, length, maxPositionEmbeddings);
     const positions = options.positions ?? arange(0, length);
     const rotary = rotaryTables(positions, constant(new HostTensor(frequencies, [headDim / 2], "float32")));
-    const causal = options.bias ?? causalBias(length, length);
-    const bias =
-      options.attentionMask === undefined
-        ? causal
-        : add(causal, maximum(paddingBias(options.attentionMask), hiddenScore));
+    const { attentionMask, documents } = options;
+    let bias = options.bias ?? causalBias(length, length);
+    if (documents !== undefined) bias = add(bias, documentBias(documents));
+    if (attentionMask !== undefined) bias = add(bias, maximum(paddingBias(attentionMask), hiddenScore));
     const shared = { rotary, bias, cache: options.cache, dtype: this.dtype };
     return this.model.forward(inputIds, shared, options.at);
   }
 }
+
+const packedBeyond = (length: number, trained: number): CraftError =>
+  new CraftError({
+    subject: "rope_scaling",
+    value: "dynamic",
+    reason: `turns by the length of the text, which is not that of a row of ${length} tokens that holds several texts, and above the ${trained} positions of the model`,
+    remedy: "Lower max_length, or leave out packing and padding_free.",
+  });

@@ -1,3 +1,4 @@
+export { documentBias } from "./document_bias.js";
 export { Embedding } from "./embedding.js";
 export { GatedMLP, swiglu } from "./gated_mlp.js";
 export { kaimingUniform, normalInit, uniformInit, xavierUniform } from "./init.js";

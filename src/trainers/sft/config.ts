@@ -1,6 +1,8 @@
 import { z } from "zod";
+import { packingStrategies } from "../../data/packing.js";
 import { dtypes } from "../../torch/dtype.js";
 import { parseOptions, trainingFields } from "../../training/arguments.js";
+import { checkPacking } from "./packing.js";
 
 /** The options of supervised fine-tuning, with TRL's names. */
 export const sftFields = {
@@ -24,6 +26,16 @@ export const sftFields = {
     .min(1)
     .optional()
     .describe("Pad lengths to a multiple; by default to a few buckets."),
+  packing: z.boolean().default(false).describe("Put several rows into one of up to maxLength tokens."),
+  packingStrategy: z
+    .enum(packingStrategies)
+    .default("bfd")
+    .describe("Which rows share one: best fit, best fit with long rows split, or one after the other."),
+  evalPacking: z.boolean().optional().describe("Pack evaluation rows; by default as those for training."),
+  paddingFree: z
+    .boolean()
+    .default(false)
+    .describe("Lay the rows of a micro-batch into one, in the place of padding."),
   onBadRow: z
     .enum(["error", "drop"])
     .default("error")
@@ -44,5 +56,6 @@ export class SFTConfig {
 
   constructor(options: SFTOptions | Readonly<Record<string, unknown>> = {}) {
     this.values = parseOptions(sftSchema, { ...options }, "SFTConfig");
+    checkPacking(this.values);
   }
 }

@@ -8,11 +8,14 @@ import type { Feeds, LossTerm, Objective, TracedFeeds } from "../../training/obj
 const int64 = (data: Int32Array, shape: readonly number[]): HostTensor =>
   new HostTensor(data, shape, "int64");
 
-/** What a model reads of a padded batch. The mask is only fed where padding stands before a token. */
+/**
+ * What a model reads of a padded batch. The mask is only fed where padding stands before a token, and documents with
+ * their positions where rows hold several.
+ */
 export function tokenFeeds(
-  batch: Pick<LanguageModelingBatch, "inputIds" | "attentionMask" | "shape">,
+  batch: Pick<LanguageModelingBatch, "inputIds" | "attentionMask" | "documents" | "shape">,
 ): Feeds {
-  const { inputIds, attentionMask, shape } = batch;
+  const { inputIds, attentionMask, documents, shape } = batch;
   const [, length] = shape;
   const leftPadded = attentionMask.some(
     (m, i) => m === 0 && (i + 1) % length !== 0 && attentionMask[i + 1] === 1,
@@ -20,7 +23,19 @@ export function tokenFeeds(
   return {
     inputIds: int64(inputIds, shape),
     ...(leftPadded ? { attentionMask: int64(attentionMask, shape) } : {}),
+    ...(documents && {
+      documents: int64(documents, shape),
+      positionIds: int64(positionsWithin(documents, length), shape),
+    }),
   };
+}
+
+/** 0, 1, 2 … from the beginning of each document and of each row. */
+function positionsWithin(documents: Int32Array, length: number): Int32Array {
+  const positions = new Int32Array(documents.length);
+  for (let at = 0; at < documents.length; at++)
+    positions[at] = at % length > 0 && documents[at] === documents[at - 1] ? positions[at - 1]! + 1 : 0;
+  return positions;
 }
 
 /** Where labels are predicted from, as feeds. */
@@ -64,8 +79,9 @@ export class SFTObjective implements Objective<LanguageModelingBatch> {
   }
 
   loss(model: CausalLM, feeds: TracedFeeds): { readonly sft: LossTerm } {
-    const { inputIds, attentionMask, positions } = feeds;
-    return { sft: tokenTerm(model, model.hiddenStates(inputIds!, { attentionMask, at: positions }), feeds) };
+    const { inputIds, attentionMask, documents, positionIds, positions: at } = feeds;
+    const options = { attentionMask, documents, positions: positionIds, at };
+    return { sft: tokenTerm(model, model.hiddenStates(inputIds!, options), feeds) };
   }
 
   tokens(batch: LanguageModelingBatch): number {

@@ -5,11 +5,13 @@ import { describeNotes, type Prepared } from "../../data/prepared.js";
 import type { SftRowOptions } from "../../data/sft_rows.js";
 import type { PreparedRow } from "../../data/tokenised_rows.js";
 import { SingleObjectiveLoader } from "../../data/windows.js";
+import { CraftError } from "../../errors.js";
 import type { CausalLM } from "../../models/index.js";
 import { evaluateObjective, FixedMixture } from "../../training/index.js";
 import { Trainer, type Evaluation, type TrainerOptions, type TrainingParts } from "../trainer.js";
 import { SFTConfig, type SFTArguments } from "./config.js";
 import { SFTObjective } from "./objective.js";
+import { cutsRows, packRows, packsEvaluation } from "./packing.js";
 import { describeLongRows, prepareRowsFor } from "./rows.js";
 
 /** Rows as a dataset or an array. */
@@ -35,11 +37,12 @@ export class SFTTrainer extends Trainer {
     super(options);
     this.args = (options.args ?? new SFTConfig()).values;
     this.data = options;
+    if (options.dataCollator !== undefined) refusePackedRows(options.dataCollator, this.args);
   }
 
   protected async prepare(_model: CausalLM): Promise<TrainingParts> {
     const { args } = this;
-    const rows = await this.prepareRows(this.data.trainDataset, "train_dataset");
+    const rows = await this.prepareRows(this.data.trainDataset, "train_dataset", args.packing);
     const loader = this.batches(rows, args.perDeviceTrainBatchSize, true);
     const objective = new SFTObjective();
     return {
@@ -53,13 +56,17 @@ export class SFTTrainer extends Trainer {
     };
   }
 
-  /** Tokenises rows, checks them against the model, and reports what was cut or left out. */
-  protected async prepareRows(rows: Rows, name: string): Promise<Prepared<PreparedRow>> {
+  /** Tokenises rows, checks them against the model, reports what was cut or left out, and packs them if asked to. */
+  protected async prepareRows(rows: Rows, name: string, packing: boolean): Promise<Prepared<PreparedRow>> {
     const raw = rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
-    const { shape } = this.model;
-    const prepared = await prepareRowsFor(shape, raw, this.options.tokenizer, this.rowOptions());
-    this.reportRows(prepared, name);
-    return prepared;
+    const { args } = this;
+    const { maxLength: _maxLength, truncationMode: _truncationMode, ...uncut } = this.rowOptions();
+    const options = cutsRows(args, packing) ? this.rowOptions() : uncut;
+    const prepared = await prepareRowsFor(this.model.shape, raw, this.options.tokenizer, options);
+    // Positions begin anew with each piece of a row.
+    const lengths = prepared.lengths.map((length) => Math.min(length, args.maxLength));
+    this.reportRows({ ...prepared, lengths }, name);
+    return packing ? packRows(prepared, args, (text) => this.notice(`${name}: ${text}`)) : prepared;
   }
 
   protected rowOptions(): SftRowOptions {
@@ -97,10 +104,11 @@ export class SFTTrainer extends Trainer {
   protected collate(): (rows: readonly PreparedRow[], where: readonly string[]) => LanguageModelingBatch {
     const { dataCollator } = this.data;
     if (dataCollator !== undefined) return dataCollator.collate;
-    const { padToMultipleOf, maxLength } = this.args;
+    const { padToMultipleOf, maxLength, paddingFree } = this.args;
     return new DataCollatorForLanguageModeling({
       padTokenId: this.padTokenId(),
       maxLength,
+      paddingFree,
       ...(padToMultipleOf === undefined ? {} : { padToMultipleOf }),
     }).collate;
   }
@@ -125,10 +133,25 @@ export class SFTTrainer extends Trainer {
   protected async evaluations(): Promise<Evaluation[]> {
     const { evalDataset } = this.data;
     if (evalDataset === undefined) return [];
-    const rows = await this.prepareRows(evalDataset, "eval_dataset");
+    const rows = await this.prepareRows(evalDataset, "eval_dataset", packsEvaluation(this.args));
     const loader = this.batches(rows, this.args.perDeviceEvalBatchSize, false);
     return [
       (model, onPrediction) => evaluateObjective(model, new SFTObjective(), loader, "sft", onPrediction),
     ];
   }
+}
+
+/** @throws CraftError for a collator that knows nothing of documents, beside options that make rows of several. */
+function refusePackedRows(collator: object, args: SFTArguments): void {
+  const packs = args.packing || packsEvaluation(args);
+  if (!args.paddingFree && (!packs || collator instanceof DataCollatorForLanguageModeling)) return;
+  throw new CraftError({
+    subject: "dataCollator",
+    reason: args.paddingFree
+      ? "is given, and with padding_free the trainer lays out batches itself"
+      : "is given, and with packing the documents in a row must be kept apart",
+    remedy: args.paddingFree
+      ? "Leave out one of both; DataCollatorForLanguageModeling has an option paddingFree of its own."
+      : "Leave it out, or give a DataCollatorForLanguageModeling.",
+  });
 }

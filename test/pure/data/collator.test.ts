@@ -65,7 +65,7 @@ describe("DataCollatorForLanguageModeling", () => {
   it("refuses an unknown option and an empty batch", () => {
     const misspelt = { padTokenId: 0, padToMultiple: 8 };
     expect(() => new DataCollatorForLanguageModeling(misspelt)).toThrow(
-      "option padToMultiple: there is no such option. The options are padTokenId, paddingSide, padToMultipleOf, buckets, maxLength.",
+      "option padToMultiple: there is no such option. The options are padTokenId, paddingSide, padToMultipleOf, buckets, maxLength, paddingFree.",
     );
     expect(() => new DataCollatorForLanguageModeling().collate([])).toThrow("a batch needs at least one row");
   });

@@ -74,7 +74,7 @@ describe("an unknown option", () => {
     ["batch_size", "Did you mean per_device_train_batch_size, per_device_eval_batch_size"],
     ["warmup_ratio", "Did you mean warmup_steps"],
     ["save_step", "Did you mean save_steps"],
-    ["packing", "Known are output_dir, per_device_train_batch_size"],
+    ["fsdp", "Known are output_dir, per_device_train_batch_size"],
   ])("%s", (name, remedy) => {
     const message = sft({ [name]: 1 });
     expect(message).toContain(
