@@ -87,6 +87,7 @@ it(`ends, after ${kills} kills, as if it had never been killed`, { timeout: 400_
     "craft.safetensors",
     "checkpoint-200/adapter_model.safetensors",
     "checkpoint-200/craft.safetensors",
+    "checkpoint-200/carried.safetensors",
     "checkpoint-200/optimizer.safetensors",
   ])
     expect(readFileSync(join(killed, file)).equals(readFileSync(join(through, file))), file).toBe(true);
