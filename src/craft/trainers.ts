@@ -8,7 +8,6 @@ import type { WindowLoader } from "../data/windows.js";
 import { CraftError } from "../errors.js";
 import type { CausalLM } from "../models/index.js";
 import { constant, drawsRandomNumbers } from "../tensor/index.js";
-import { SFTObjective } from "../trainers/sft/objective.js";
 import { requireVocabulary } from "../trainers/sft/rows.js";
 import { SFTTrainer, type Rows, type SFTTrainerOptions } from "../trainers/sft/trainer.js";
 import type { Evaluation, TrainingParts, TrainOptions } from "../trainers/trainer.js";
@@ -102,6 +101,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
   protected override async prepare(model: CausalLM): Promise<TrainingParts> {
     const { args } = this;
     if (args.craftDebug) this.notice(String(this.#config.explain()));
+    this.addNoise(model);
     requireDropout(
       args,
       drawsRandomNumbers(() => model.hiddenStates(constant([[0]], "int64"))),
@@ -114,9 +114,13 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     const chunkSize = args.craftUseGradcache ? args.craftGradcacheChunkSize : undefined;
     const options = { nce, memory, chunkSize };
     const objectives = [
-      new SFTObjective(),
+      this.tokenObjective(),
       new ContrastiveObjective(options),
-      new SelfAlignObjective({ ...options, views: args.craftSelfAlignViews }),
+      new SelfAlignObjective({
+        ...options,
+        views: args.craftSelfAlignViews,
+        labelSmoothing: args.labelSmoothingFactor,
+      }),
     ];
     return {
       objectives,

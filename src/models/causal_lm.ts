@@ -62,6 +62,8 @@ export abstract class CausalLM extends Module {
   /** The folder that the model was loaded from. */
   nameOrPath: string | undefined;
   generationConfig: GenerationConfig | undefined;
+  /** Alpha of the noise on token embeddings in training; see embeddingNoise. A trainer sets it while it trains. */
+  neftuneNoiseAlpha = 0;
 
   /**
    * Final, normalised hidden states in float32 for ids int64 [batch, length]: [batch, length, hidden], or [n, hidden]

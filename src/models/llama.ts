@@ -8,6 +8,7 @@ import {
   RMSNorm,
   applyRotary,
   documentBias,
+  embeddingNoise,
   linearTogether,
   rotaryTables,
   type RotaryTables,
@@ -136,9 +137,9 @@ class LlamaModel extends Module {
     this.norm = new RMSNorm(source.parameter("model.norm.weight", [hiddenSize]), rmsNormEps);
   }
 
-  forward(inputIds: Tensor, shared: Shared, places: Tensor | undefined): Tensor {
+  forward(inputIds: Tensor, shared: Shared, noise: number, places: Tensor | undefined): Tensor {
     const wide = shared.dtype === "float64" ? "float64" : "float32";
-    let x = scope("embed_tokens", () => this.embedTokens.forward(inputIds, wide));
+    let x = scope("embed_tokens", () => embeddingNoise(this.embedTokens.forward(inputIds, wide), noise));
     // Taking rows out costs a little itself, so that it must leave out a good part.
     const early = places !== undefined && places.numel <= 0.75 * inputIds.numel;
     const last = this.layers.length - 1;
@@ -212,7 +213,7 @@ export class LlamaForCausalLM extends CausalLM {
     if (documents !== undefined) bias = add(bias, documentBias(documents));
     if (attentionMask !== undefined) bias = add(bias, maximum(paddingBias(attentionMask), hiddenScore));
     const shared = { rotary, bias, cache: options.cache, dtype: this.dtype };
-    return this.model.forward(inputIds, shared, options.at);
+    return this.model.forward(inputIds, shared, this.neftuneNoiseAlpha, options.at);
   }
 }
 

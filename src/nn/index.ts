@@ -1,4 +1,5 @@
 export { documentBias } from "./document_bias.js";
+export { embeddingNoise } from "./embedding_noise.js";
 export { Embedding } from "./embedding.js";
 export { GatedMLP, swiglu } from "./gated_mlp.js";
 export { kaimingUniform, normalInit, uniformInit, xavierUniform } from "./init.js";

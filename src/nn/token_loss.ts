@@ -30,15 +30,19 @@ export interface TokenLossInput {
   readonly labels: Tensor;
   /** Weight of each label, float32 [n]; 0 for places that only fill a bucket. */
   readonly weights: Tensor;
+  /** Share of each label that is spread evenly over the vocabulary, in [0, 1); 0 by default. */
+  readonly smoothing?: number | undefined;
   /** Rows whose logits are held at a time; by default as many as make up to 16 million logits. */
   readonly chunk?: number;
 }
 
 /**
- * Sum over n of -weights[n] * log softmax(hidden[positions[n]] W^T)[labels[n]]: a float32 scalar.
+ * Sum over n of -weights[n] * log softmax(hidden[positions[n]] W^T)[labels[n]]: a float32 scalar. With smoothing e, the
+ * log-probability is (1 - e) times the label's plus e times the mean over the vocabulary (Szegedy et al. 2016), as
+ * transformers' LabelSmoother has it.
  *
  * Only the given positions pass through the head, `chunk` rows at a time. Each chunk's gradient
- * (softmax - onehot) W is formed while its logits are there, so that the backward pass only scales it; where no
+ * (softmax - target) W is formed while its logits are there, so that the backward pass only scales it; where no
  * gradient is asked for, none of it is computed.
  */
 export function tokenLoss({
@@ -47,6 +51,7 @@ export function tokenLoss({
   positions,
   labels,
   weights,
+  smoothing = 0,
   chunk = Math.max(32, Math.floor(2 ** 24 / weight.shape[0]!)),
 }: TokenLossInput): Tensor {
   const size = hidden.shape.at(-1)!;
@@ -58,7 +63,7 @@ export function tokenLoss({
       const parts: ChunkLoss[] = [];
       for (let start = 0; start < labels.numel; start += chunk) {
         const part = (x: Tensor): Tensor => slice(x, 0, start, start + chunk);
-        parts.push(chunkLoss(part(h), w, part(labels), part(weights)));
+        parts.push(chunkLoss(part(h), w, part(labels), part(weights), smoothing));
       }
       return { results: [parts.map((p) => p.loss).reduce((a, b) => add(a, b))], keep: parts };
     },
@@ -79,15 +84,26 @@ interface ChunkLoss {
   readonly weightGradient: Tensor;
 }
 
-function chunkLoss(hidden: Tensor, weight: Tensor, labels: Tensor, weights: Tensor): ChunkLoss {
+function chunkLoss(
+  hidden: Tensor,
+  weight: Tensor,
+  labels: Tensor,
+  weights: Tensor,
+  smoothing: number,
+): ChunkLoss {
   const head = weight.to(hidden.dtype);
   const wide = hidden.dtype === "float64" ? "float64" : "float32";
   const logProbabilities = logSoftmax(mm(hidden, transpose(head, 0, 1)), -1, wide);
   const index = unsqueeze(labels, 1);
-  const chosen = reshape(logProbabilities.gather(1, index), [labels.numel]);
-  // d loss / d logits = softmax - onehot for each row, times the row's weight.
-  const minusOne = full([labels.numel, 1], -1, wide);
-  const difference = scatterAdd(exp(logProbabilities), 1, index, minusOne).to(hidden.dtype);
+  const ofLabel = reshape(logProbabilities.gather(1, index), [labels.numel]);
+  const even = smoothing / weight.shape[0]!;
+  const chosen =
+    smoothing === 0 ? ofLabel : add(mul(ofLabel, 1 - smoothing), mul(sum(logProbabilities, [1]), even));
+  // d loss / d logits = softmax - target for each row, times the row's weight.
+  const probabilities = exp(logProbabilities);
+  const spread = smoothing === 0 ? probabilities : add(probabilities, -even);
+  const ofTarget = full([labels.numel, 1], smoothing - 1, wide);
+  const difference = scatterAdd(spread, 1, index, ofTarget).to(hidden.dtype);
   const rowWeights = unsqueeze(weights, 1).to(wide);
   const weighted = mul(hidden.to(wide), rowWeights).to(hidden.dtype);
   return {

@@ -12,6 +12,8 @@ import { inPass, maskFeed, pooledTexts, rowsOf, someTexts } from "./texts.js";
 
 export interface SelfAlignObjectiveOptions extends PooledObjectiveOptions {
   readonly views: SelfAlignViews;
+  /** Share of each label that is spread over the vocabulary, in [0, 1). Default 0. */
+  readonly labelSmoothing?: number;
 }
 
 /**
@@ -22,10 +24,12 @@ export interface SelfAlignObjectiveOptions extends PooledObjectiveOptions {
 export class SelfAlignObjective extends PooledObjective<SelfAlignBatch> {
   readonly name = "self_align";
   readonly #views: SelfAlignViews;
+  readonly #smoothing: number;
 
-  constructor({ views, ...options }: SelfAlignObjectiveOptions) {
+  constructor({ views, labelSmoothing = 0, ...options }: SelfAlignObjectiveOptions) {
     super(options);
     this.#views = views;
+    this.#smoothing = labelSmoothing;
   }
 
   chunks(batch: SelfAlignBatch, pairs: number): readonly Chunk[] {
@@ -64,7 +68,7 @@ export class SelfAlignObjective extends PooledObjective<SelfAlignBatch> {
           ? again()
           : this.nce.pool(hidden, positiveMask!),
       ],
-      terms: { sft: tokenTerm(model, hidden, feeds) },
+      terms: { sft: tokenTerm(model, hidden, feeds, this.#smoothing) },
     };
   }
 

@@ -36,6 +36,19 @@ export const sftFields = {
     .boolean()
     .default(false)
     .describe("Lay the rows of a micro-batch into one, in the place of padding."),
+  labelSmoothingFactor: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0)
+    .describe("Share of each label that is spread evenly over the vocabulary."),
+  neftuneNoiseAlpha: z
+    .number()
+    .positive()
+    .optional()
+    .describe(
+      "Uniform noise on token embeddings in training, up to this over the root of length times size.",
+    ),
   onBadRow: z
     .enum(["error", "drop"])
     .default("error")

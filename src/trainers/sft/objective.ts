@@ -52,11 +52,13 @@ export function labelFeeds(batch: LanguageModelingBatch): Feeds {
  * The token loss for {@link labelFeeds}: negative log-likelihood summed over labels.
  *
  * @param hidden those of all positions, [batch, length, size], or of the labels' alone, [n, size]
+ * @param smoothing share of each label that is spread over the vocabulary
  */
 export function tokenTerm(
   model: CausalLM,
   hidden: Tensor,
   { positions, labels, weights }: TracedFeeds,
+  smoothing = 0,
 ): LossTerm {
   const loss = tokenLoss({
     hidden: hidden.to(model.dtype),
@@ -64,6 +66,7 @@ export function tokenTerm(
     positions: hidden.ndim === 2 ? undefined : positions,
     labels: labels!,
     weights: weights!,
+    smoothing,
   });
   return { sum: loss, weight: sum(weights!) };
 }
@@ -73,6 +76,12 @@ export const countTokens = (mask: Int32Array): number => mask.reduce((a, b) => a
 /** Next-token prediction on the positions that carry a label; weight is the number of labels. */
 export class SFTObjective implements Objective<LanguageModelingBatch> {
   readonly name = "sft";
+  readonly #smoothing: number;
+
+  /** @param options `labelSmoothing`: share of each label that is spread over the vocabulary, in [0, 1) */
+  constructor({ labelSmoothing = 0 }: { readonly labelSmoothing?: number } = {}) {
+    this.#smoothing = labelSmoothing;
+  }
 
   feeds(batch: LanguageModelingBatch): Feeds {
     return { ...tokenFeeds(batch), ...labelFeeds(batch) };
@@ -81,7 +90,7 @@ export class SFTObjective implements Objective<LanguageModelingBatch> {
   loss(model: CausalLM, feeds: TracedFeeds): { readonly sft: LossTerm } {
     const { inputIds, attentionMask, documents, positionIds, positions: at } = feeds;
     const options = { attentionMask, documents, positions: positionIds, at };
-    return { sft: tokenTerm(model, model.hiddenStates(inputIds!, options), feeds) };
+    return { sft: tokenTerm(model, model.hiddenStates(inputIds!, options), feeds, this.#smoothing) };
   }
 
   tokens(batch: LanguageModelingBatch): number {

@@ -7,8 +7,14 @@ import type { PreparedRow } from "../../data/tokenised_rows.js";
 import { SingleObjectiveLoader } from "../../data/windows.js";
 import { CraftError } from "../../errors.js";
 import type { CausalLM } from "../../models/index.js";
-import { evaluateObjective, FixedMixture } from "../../training/index.js";
-import { Trainer, type Evaluation, type TrainerOptions, type TrainingParts } from "../trainer.js";
+import { evaluateObjective, FixedMixture, type LogEntry, type TrainOutput } from "../../training/index.js";
+import {
+  Trainer,
+  type Evaluation,
+  type TrainerOptions,
+  type TrainingParts,
+  type TrainOptions,
+} from "../trainer.js";
 import { SFTConfig, type SFTArguments } from "./config.js";
 import { SFTObjective } from "./objective.js";
 import { cutsRows, packRows, packsEvaluation } from "./packing.js";
@@ -32,6 +38,7 @@ export interface SFTTrainerOptions extends TrainerOptions {
 export class SFTTrainer extends Trainer {
   protected override readonly args: SFTArguments;
   protected readonly data: SFTTrainerOptions;
+  #noisy: CausalLM | undefined;
 
   constructor(options: SFTTrainerOptions) {
     super(options);
@@ -40,11 +47,12 @@ export class SFTTrainer extends Trainer {
     if (options.dataCollator !== undefined) refusePackedRows(options.dataCollator, this.args);
   }
 
-  protected async prepare(_model: CausalLM): Promise<TrainingParts> {
+  protected async prepare(model: CausalLM): Promise<TrainingParts> {
     const { args } = this;
     const rows = await this.prepareRows(this.data.trainDataset, "train_dataset", args.packing);
     const loader = this.batches(rows, args.perDeviceTrainBatchSize, true);
-    const objective = new SFTObjective();
+    const objective = this.tokenObjective();
+    this.addNoise(model);
     return {
       objectives: [objective],
       loader: new SingleObjectiveLoader(loader, {
@@ -54,6 +62,28 @@ export class SFTTrainer extends Trainer {
       mixture: new FixedMixture({ sft: 1 }),
       evaluations: await this.evaluations(),
     };
+  }
+
+  protected tokenObjective(): SFTObjective {
+    return new SFTObjective({ labelSmoothing: this.args.labelSmoothingFactor });
+  }
+
+  /** Puts noise on the model's embeddings until the training is over. */
+  protected addNoise(model: CausalLM): void {
+    model.neftuneNoiseAlpha = this.args.neftuneNoiseAlpha ?? 0;
+    this.#noisy = model;
+  }
+
+  override train(options?: TrainOptions): Promise<TrainOutput> {
+    return super.train(options).finally(() => this.#endNoise());
+  }
+
+  override evaluate(): Promise<LogEntry> {
+    return super.evaluate().finally(() => this.#endNoise());
+  }
+
+  #endNoise(): void {
+    if (this.#noisy !== undefined) this.#noisy.neftuneNoiseAlpha = 0;
   }
 
   /** Tokenises rows, checks them against the model, reports what was cut or left out, and packs them if asked to. */
@@ -136,7 +166,7 @@ export class SFTTrainer extends Trainer {
     const rows = await this.prepareRows(evalDataset, "eval_dataset", packsEvaluation(this.args));
     const loader = this.batches(rows, this.args.perDeviceEvalBatchSize, false);
     return [
-      (model, onPrediction) => evaluateObjective(model, new SFTObjective(), loader, "sft", onPrediction),
+      (model, onPrediction) => evaluateObjective(model, this.tokenObjective(), loader, "sft", onPrediction),
     ];
   }
 }
