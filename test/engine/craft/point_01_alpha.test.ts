@@ -1,7 +1,7 @@
 /**
- * @file The gradient of every optimiser step is alpha * g_sft + (1 - alpha) * g_contrastive. With beta1 = 0 and no
- * clipping, AdamW's first moment in a checkpoint is the gradient of its step; with a learning rate of 0, all steps have
- * the same weights.
+ * @file Point 1 of the semantics: the gradient of every optimiser step is alpha * g_sft + (1 - alpha) * g_contrastive.
+ * In runs, with beta1 = 0 and no clipping, AdamW's first moment in a checkpoint is the gradient of its step; with a
+ * learning rate of 0, all steps have the same weights. Windows of every kind are in point_01_windows.test.ts.
  */
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
