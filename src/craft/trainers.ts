@@ -1,49 +1,38 @@
 /** @file Trainers with the contrastive objective beside their own. */
-import type { LanguageModelingBatch } from "../data/collator.js";
-import { DataLoader, type Loader } from "../data/loader.js";
 import type { Prepared } from "../data/prepared.js";
 import type { SftRowOptions } from "../data/sft_rows.js";
 import type { PreparedRow } from "../data/tokenised_rows.js";
-import type { WindowLoader } from "../data/windows.js";
 import { CraftError } from "../errors.js";
 import type { CausalLM } from "../models/index.js";
 import { constant, drawsRandomNumbers } from "../tensor/index.js";
-import { requireVocabulary } from "../trainers/sft/rows.js";
 import { SFTTrainer, type Rows, type SFTTrainerOptions } from "../trainers/sft/trainer.js";
 import type { Evaluation, TrainingParts, TrainOptions } from "../trainers/trainer.js";
-import { evaluateObjective, type LogEntry, type TaggedBatch, type TrainOutput } from "../training/index.js";
+import { evaluateObjective, type LogEntry, type TrainOutput } from "../training/index.js";
 import { craftMixture } from "./balancing.js";
 import { checkPackedRows } from "./packed_rows.js";
 import { CRAFTSFTConfig, type CRAFTSFTArguments } from "./config.js";
 import {
-  CRAFTLoaderPair,
-  CRAFTMixedDataLoader,
   checkCraftBundle,
-  preparePairs,
   type ContrastiveColumns,
   type CRAFTCollator,
   type CraftDatasetBundle,
-  type PairBatch,
-  type PreparedPair,
   type PreparedPairs,
-  type SelfAlignBatch,
 } from "./data/index.js";
 import { craftLogEntry } from "./log_entry.js";
-import { InfoNCELoss, NegativeQueue, requireNegatives, temperatureRange } from "./losses/index.js";
+import { InfoNCELoss, NegativeQueue, temperatureRange } from "./losses/index.js";
 import { ContrastiveMemory, ContrastiveObjective, SelfAlignObjective } from "./objectives/index.js";
 import {
   bundleOf,
-  checkLoaders,
   collatorOf,
-  named,
   noNegatives,
   requireDifferentBeginnings,
   requireDropout,
   requireSomethingToLearn,
   withStandardColumns,
   type CraftDataOptions,
-  type CraftLoaders,
 } from "./trainer_data.js";
+import { craftWindows, type CraftData, type CraftWindows } from "./trainer_loaders.js";
+import { evaluationPairs, pairsOf } from "./trainer_pairs.js";
 
 export interface CRAFTSFTTrainerOptions
   extends Omit<SFTTrainerOptions, "args" | "dataCollator">, CraftDataOptions {
@@ -53,15 +42,6 @@ export interface CRAFTSFTTrainerOptions
   /** Pairs to report contrastive loss and accuracy on at each evaluation. */
   readonly contrastiveEvalDataset?: Rows | undefined;
   readonly dataCollator?: CRAFTCollator;
-}
-
-/** Both kinds of data, ready for loaders. */
-interface Data {
-  readonly rows: Prepared<PreparedRow>;
-  readonly pairs: PreparedPairs | undefined;
-  readonly bundle: CraftDatasetBundle<PreparedRow, PreparedPair>;
-  readonly collator: CRAFTCollator;
-  readonly pairsAtATime: number;
 }
 
 /**
@@ -106,7 +86,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       args,
       drawsRandomNumbers(() => model.hiddenStates(constant([[0]], "int64"))),
     );
-    const { loader, beta } = await this.#loader();
+    const { loader, beta } = await this.#windows();
     requireSomethingToLearn(args.craftAlpha, beta, this.#bundle.strategy);
     const nce = this.#lossFor(model);
     const { mixture, carried } = craftMixture(args);
@@ -152,16 +132,19 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     return new ContrastiveMemory(dim, this.#queue);
   }
 
-  /** The windows of the run, and the share of SFT in them. */
-  async #loader(): Promise<{ readonly loader: WindowLoader<TaggedBatch>; readonly beta: number }> {
+  async #windows(): Promise<CraftWindows> {
     const data = await this.#prepareData();
-    const own = await this.#ownLoaders(data);
-    const loader = own === undefined ? this.#mixed(data) : this.#pairOf(own);
-    if (loader.beta < 1 && own === undefined) await checkCraftBundle(data.bundle, data.collator.check);
-    return { loader, beta: loader.beta };
+    const { collator } = data;
+    const base = {
+      collate: this.args.paddingFree ? this.collate() : collator.collateSft,
+      loader: () => this.batches(data.rows, this.args.perDeviceTrainBatchSize, true),
+    };
+    const windows = await craftWindows(data, this.args, this.#craft, base, (text) => this.notice(text));
+    if (windows.beta < 1 && windows.own) await checkCraftBundle(data.bundle, collator.check);
+    return windows;
   }
 
-  async #prepareData(): Promise<Data> {
+  async #prepareData(): Promise<CraftData> {
     const { args } = this;
     const rows = await this.prepareRows(this.#bundle.sft, "train_dataset", args.packing);
     const pairs =
@@ -172,72 +155,11 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     const alone = (pairs?.negatives.fewest ?? 0) > 0;
     if (pairsAtATime < 2 && args.craftBeta < 1 && !alone) throw noNegatives(args.craftContrastiveBatchSize);
     if (args.craftPooling === "cls") await requireDifferentBeginnings((pairs ?? rows).dataset);
-    const bundle: Data["bundle"] =
+    const bundle: CraftData["bundle"] =
       pairs === undefined
         ? { strategy: "self_align", sft: rows.dataset }
         : { strategy: "paired_dataset", sft: rows.dataset, contrastive: pairs.dataset };
     return { rows, pairs, bundle, collator: this.#collatorFor(alone ? 1 : 2), pairsAtATime };
-  }
-
-  #mixed({ rows, pairs, bundle, collator, pairsAtATime }: Data) {
-    const { args } = this;
-    return new CRAFTMixedDataLoader({
-      bundle,
-      collator,
-      collateSft: args.paddingFree ? this.collate() : collator.collateSft,
-      batchSize: args.perDeviceTrainBatchSize,
-      contrastiveBatchSize: pairsAtATime,
-      ...this.#mixing(),
-      seed: args.seed,
-      ...(args.dataloaderDropLast ? { dropLast: true } : {}),
-      ...(args.groupByLength ? { lengths: rows.lengths } : {}),
-      ...(args.groupByLength && pairs !== undefined ? { contrastiveLengths: pairs.lengths } : {}),
-      ...(pairs === undefined ? {} : { contrastiveGroups: pairs.groups }),
-    });
-  }
-
-  #pairOf({ sft, contrastive }: CraftLoaders) {
-    return new CRAFTLoaderPair({ sft, contrastive, ...this.#mixing() });
-  }
-
-  #mixing() {
-    const { args } = this;
-    return {
-      gradientAccumulationSteps: args.gradientAccumulationSteps,
-      beta: args.craftBeta,
-      betaMode: args.craftBetaMode,
-      lengthStrategy: args.craftLengthStrategy,
-      onNotice: (notice: string) => this.notice(notice),
-    };
-  }
-
-  /** The user's loaders, with the trainer's own for the kind that is not given; undefined if none is. */
-  async #ownLoaders({ rows, bundle, collator, pairsAtATime }: Data): Promise<CraftLoaders | undefined> {
-    const { craftSftLoader, craftContrastiveLoader, craftLoaderFactory } = this.#craft;
-    const { perDeviceTrainBatchSize: batchSize, seed } = this.args;
-    const pairs = bundle.strategy === "paired_dataset" ? bundle.contrastive : undefined;
-    if (craftLoaderFactory !== undefined) {
-      const { strategy, sft: sftDataset } = bundle;
-      const context = { strategy, sftDataset, contrastiveDataset: pairs, collator, batchSize, seed };
-      return checkLoaders(await craftLoaderFactory({ ...context, contrastiveBatchSize: pairsAtATime }));
-    }
-    if (craftSftLoader === undefined && craftContrastiveLoader === undefined) return undefined;
-    const sft: Loader<LanguageModelingBatch> = craftSftLoader ?? this.batches(rows, batchSize, true);
-    if (craftContrastiveLoader !== undefined) return { sft, contrastive: craftContrastiveLoader };
-    const dataset = pairs ?? rows.dataset;
-    const collate: (rows: readonly object[], where: readonly string[]) => PairBatch | SelfAlignBatch =
-      pairs === undefined ? collator.collateSelfAlign : collator.collatePairs;
-    const dropLast = dataset.length % pairsAtATime === 1;
-    return {
-      sft,
-      contrastive: new DataLoader<object, PairBatch | SelfAlignBatch>({
-        dataset,
-        batchSize: pairsAtATime,
-        collate,
-        seed,
-        dropLast,
-      }),
-    };
   }
 
   /** Said once, since a temperature that is pushed out of its range is likely to be so at every step. */
@@ -293,22 +215,8 @@ export class CRAFTSFTTrainer extends SFTTrainer {
   }
 
   async #preparePairs(rows: Rows, name: string): Promise<PreparedPairs> {
-    const { contrastiveColumns: columns } = this.#craft;
-    const prepared = await preparePairs(named(rows, name), this.options.tokenizer, {
-      maxLength: this.args.maxLength,
-      onBadRow: this.args.onBadRow,
-      keys: this.args.craftContrastiveKeys,
-      ...(columns === undefined ? {} : { columns }),
-    });
-    const { dataset } = prepared;
-    const { shape } = this.model;
-    for (let i = 0; i < dataset.length; i++) {
-      const pair = await dataset.row(i);
-      requireVocabulary(pair.input_ids, "of the anchor", dataset.where(i), shape);
-      requireVocabulary(pair.input_ids_tgt, "of the positive", dataset.where(i), shape);
-      for (const negative of pair.input_ids_neg ?? [])
-        requireVocabulary(negative, "of a negative", dataset.where(i), shape);
-    }
+    const { contrastiveColumns: columns, tokenizer } = this.#craft;
+    const prepared = await pairsOf(rows, name, { args: this.args, columns, tokenizer, model: this.model });
     this.reportRows(prepared, name);
     return prepared;
   }
@@ -317,34 +225,15 @@ export class CRAFTSFTTrainer extends SFTTrainer {
     const { contrastiveEvalDataset } = this.#craft;
     const own = await super.evaluations();
     if (contrastiveEvalDataset === undefined) return own;
-    const pairs = await this.#preparePairs(contrastiveEvalDataset, "contrastive_eval_dataset");
+    const name = "contrastive_eval_dataset";
+    const pairs = await this.#preparePairs(contrastiveEvalDataset, name);
     const size = this.args.craftContrastiveBatchSize ?? this.args.perDeviceEvalBatchSize;
-    const { length } = pairs.dataset;
-    const dropLast = length > 1 && length % size === 1;
-    if (dropLast)
-      this.notice(
-        pairs.negatives.fewest === 0
-          ? "contrastive_eval_dataset: the last pair is left out, since a batch of one has no negative"
-          : "contrastive_eval_dataset: the last pair is left out, since a batch of one has no uniformity",
-      );
-    const loader = new DataLoader({
-      dataset: pairs.dataset,
-      batchSize: size,
-      collate: this.#collatorFor(2).collatePairs,
-      shuffle: false,
-      dropLast,
-    });
-    // A batch without negatives comes up now, and not in the middle of the training.
-    for await (const batch of loader)
-      requireNegatives({ ...batch, negativeHash: batch.negative?.hash }, "batch of contrastive_eval_dataset");
-    const contrastive: Evaluation = (model, onPrediction) =>
-      evaluateObjective(
-        model,
-        new ContrastiveObjective({ nce: this.#lossFor(model) }),
-        loader,
-        "sft",
-        onPrediction,
-      );
+    const { collatePairs } = this.#collatorFor(2);
+    const loader = await evaluationPairs(pairs, name, size, collatePairs, (text) => this.notice(text));
+    const contrastive: Evaluation = (model, onPrediction) => {
+      const objective = new ContrastiveObjective({ nce: this.#lossFor(model) });
+      return evaluateObjective(model, objective, loader, "sft", onPrediction);
+    };
     return [...own, contrastive];
   }
 }

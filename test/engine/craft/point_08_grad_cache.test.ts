@@ -46,6 +46,8 @@ interface Setting {
   readonly negatives?: readonly number[];
   readonly queue?: boolean;
   readonly checkpointing?: boolean;
+  /** Of embeddings. */
+  readonly noise?: number;
 }
 
 const everything: Omit<Setting, "name"> = {
@@ -62,6 +64,7 @@ const settings: readonly Setting[] = [
   { name: "everything, three lengths", ...everything, collator: { padTogether: false } },
   { name: "everything, with adapters", ...everything, lora: true },
   { name: "everything, blocks computed again", ...everything, checkpointing: true },
+  { name: "everything, with noise on embeddings", ...everything, noise: 5 },
 ];
 
 /** A model in float32 with dropout in its attention, or in adapters. */
@@ -116,7 +119,7 @@ function watched(model: CausalLM): { model: CausalLM; rows: () => number } {
 }
 
 async function run<Batch extends PairBatch | SelfAlignBatch>(
-  { lora, nce: options, queue: queues, checkpointing = false }: Setting,
+  { lora, nce: options, queue: queues, checkpointing = false, noise = 0 }: Setting,
   batch: Batch,
   make: (options: PooledObjectiveOptions) => Objective<Batch>,
   chunkSize: number | undefined,
@@ -125,6 +128,7 @@ async function run<Batch extends PairBatch | SelfAlignBatch>(
   const live = liveTensors();
   const { model: plain, adapters } = await dropoutModel(lora);
   const { model, rows } = watched(plain);
+  model.neftuneNoiseAlpha = noise;
   const nce = new InfoNCELoss({ hiddenSize: size, projectionDim: dim, temperature: 0.5, ...options });
   const queue = newQueue(queues, batch);
   const memory = new ContrastiveMemory(options?.projectionDim === null ? size : dim, queue);
