@@ -3,13 +3,15 @@ import { beforeAll, describe, expect, it } from "vitest";
 import {
   CRAFTCollator,
   CRAFTSFTConfig,
+  CRAFTSFTTrainer,
+  craftPresets,
   type CRAFTSFTOptions,
   type CraftLoaderContext,
 } from "../../../src/craft/index.js";
 import { DataLoader, Dataset } from "../../../src/data/index.js";
 import { loadTorch } from "../../../src/torch/torch.js";
 import { pairRows, readLog, sftRows, temporaryFolders, tinyModel } from "../training/tiny.js";
-import { craftTrainer, train as trainIn, type TrainedRun } from "./trainer_runs.js";
+import { craftTrainer, strategies, train as trainIn, type TrainedRun } from "./trainer_runs.js";
 
 beforeAll(() => loadTorch());
 const newFolder = temporaryFolders();
@@ -130,6 +132,29 @@ describe("what a log entry says", () => {
     expect(told.sort()).toEqual(["debug/live_tensors", "debug/resident_mib", "metrics/craft_temperature"]);
     expect(entry!["debug/live_tensors"]).toBeGreaterThan(20);
     expect(notices[0]).toMatch(/^craft_alpha +0\.6 +default$/m);
+    trainer.infoNCE.dispose();
+    model.dispose();
+  });
+});
+
+describe("presets", () => {
+  const cases = craftPresets.flatMap((preset) =>
+    strategies.map((craftStrategy) => ({ preset, craftStrategy })),
+  );
+  it.each(cases)("$preset runs with $craftStrategy", async ({ preset, craftStrategy }) => {
+    const outputDir = newFolder();
+    const model = await tinyModel();
+    const common = { craftStrategy, craftProjectionDim: 8, perDeviceTrainBatchSize: 5, maxSteps: 3 };
+    const trainer = new CRAFTSFTTrainer({
+      model,
+      args: CRAFTSFTConfig.fromPreset(preset, { outputDir, ...common, loggingSteps: 1, disableTqdm: true }),
+      trainDataset: sftRows(16),
+      ...(craftStrategy === "self_align" ? {} : { contrastiveDataset: pairRows(10) }),
+    });
+    await trainer.train();
+    const losses = readLog(outputDir).map((entry) => entry["loss/craft_contrast"]);
+    expect(losses).toHaveLength(3);
+    expect(losses.every(Number.isFinite)).toBe(true);
     trainer.infoNCE.dispose();
     model.dispose();
   });
