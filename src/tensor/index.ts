@@ -10,7 +10,13 @@ export { allOperations } from "./methods.js";
 export { scope, type Operation } from "./operation.js";
 export * from "./ops/index.js";
 export { beforeWidening } from "./ops/elementwise.js";
-export { drawsRandomNumbers, nextRandomPlace, withRandomPlaces, withRandomRows, type RandomRows } from "./ops/random.js";
+export {
+  drawsRandomNumbers,
+  nextRandomPlace,
+  withRandomPlaces,
+  withRandomRows,
+  type RandomRows,
+} from "./ops/random.js";
 export { Parameter } from "./parameter.js";
 export { printGraph } from "./print.js";
 export { optimize, Program, type CompileOptions } from "./program.js";

@@ -97,13 +97,18 @@ export class SavedRun {
   }
 
   /**
-   * Takes up weights, moments and all that is carried; the rest is returned for the loop.
+   * Takes up weights, moments and all that is carried; the rest is returned for the loop. `notice` is told of a
+   * schedule of another length.
    *
    * @throws CraftError before anything is changed if the checkpoint is of a run with other settings.
    */
-  read(checkpoint: string, settings: RunSettings, optimizer: AdamW): LoopState {
+  read(
+    checkpoint: string,
+    { settings, optimizer }: { readonly settings: RunSettings; readonly optimizer: AdamW },
+    notice: (message: string) => void,
+  ): LoopState {
     const state = readRunState(checkpoint);
-    requireSameSettings(checkpoint, state.settings, settings);
+    requireSameSettings(checkpoint, state.settings, settings, notice);
     this.readWeights(checkpoint);
     readMoments(checkpoint, optimizer, state.optimizerSteps, this.named);
     readCarried(checkpoint, this.#options.carried, state.carried);

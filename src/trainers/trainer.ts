@@ -173,7 +173,10 @@ export abstract class Trainer {
     const settings = () => settingsOf(args, this.#facts(parts, loop));
     try {
       await loop.callbacks.emit("onInitEnd", { totalSteps: loop.totalSteps });
-      if (checkpoint !== undefined) loop.restore(run.read(checkpoint, settings(), loop.optimizer));
+      if (checkpoint !== undefined) {
+        const own = { settings: settings(), optimizer: loop.optimizer };
+        loop.restore(run.read(checkpoint, own, (message) => loop.callbacks.notice(message)));
+      }
       // Only now, when the run is about to begin, so that a mistake in data or options costs no earlier result.
       clearOutputDir(args.outputDir, { resume });
       interruption.open();

@@ -45,7 +45,7 @@ export interface RunFacts {
   readonly more: Readonly<Record<string, unknown>>;
 }
 
-/** Everything that must be the same when a run is resumed. */
+/** What is compared when a run is resumed. */
 export function settingsOf(args: TrainingArguments, { totalSteps, callbacks, more }: RunFacts): RunSettings {
   const judged = bestRule(args) !== undefined;
   const options = Object.entries(args).filter(
@@ -66,14 +66,29 @@ export function settingsOf(args: TrainingArguments, { totalSteps, callbacks, mor
   };
 }
 
-/** @throws CraftError naming every setting that differs, with both values. */
-export function requireSameSettings(checkpoint: string, saved: RunSettings, own: RunSettings): void {
+/**
+ * A run may be made longer or shorter; where its schedule depends on the length, `notice` is told.
+ *
+ * @throws CraftError naming every other setting that differs, with both values.
+ */
+export function requireSameSettings(
+  checkpoint: string,
+  { max_steps: savedSteps, ...saved }: RunSettings,
+  { max_steps: ownSteps, ...own }: RunSettings,
+  notice: (message: string) => void,
+): void {
   const text = (value: unknown): string => (value === undefined ? "not set" : JSON.stringify(value));
   const differences = [...new Set([...Object.keys(own), ...Object.keys(saved)])]
     .map((name) => [name, text(saved[name] ?? undefined), text(own[name] ?? undefined)] as const)
     .filter(([, before, now]) => before !== now)
     .map(([name, before, now]) => `${name} was ${before} and is ${now}`);
-  if (differences.length === 0) return;
+  if (differences.length === 0) {
+    if (savedSteps !== ownSteps && savedSteps !== undefined && ownSteps !== undefined)
+      notice(
+        `${basename(checkpoint)} is of a run of ${text(savedSteps)} steps; the learning rate goes on as in one of ${text(ownSteps)}`,
+      );
+    return;
+  }
   throw new CraftError({
     subject: "resume_from_checkpoint",
     value: checkpoint,
