@@ -1,7 +1,7 @@
-import { axisX, barY, dot, gridY, line, ruleY, text, type Markish } from "@observablehq/plot";
+/** @file Line charts. */
+import { dot, gridY, line, ruleY, text, type Markish } from "@observablehq/plot";
 import type { Html } from "./html.js";
 import { drawSvg } from "./svg.js";
-import { formatCell } from "./table.js";
 
 export interface Point {
   readonly x: number;
@@ -17,26 +17,13 @@ export interface Curves {
   readonly smooth?: number;
 }
 
-export interface Bars {
-  /** One small chart each, with a scale of its own that starts at 0. */
-  readonly panels: readonly Panel[];
-}
-
-export interface Panel {
-  readonly title: string;
-  readonly values: readonly { readonly name: string; readonly value: number | null }[];
-  readonly better?: "higher" | "lower";
-  /** Digits after the point. Default 2. */
-  readonly digits?: number;
-}
-
 /** The colour of each series, by its place among all names on the page: see `style.ts`. */
 export type Palette = (name: string) => string;
 
 /** Up to this many, each point gets a dot. */
 const fewPoints = 24;
 const dashes = ["none", "7 3", "2 3", "9 3 2 3"];
-const font = { fontSize: "12px", background: "transparent", overflow: "visible" };
+export const font = { fontSize: "12px", background: "transparent", overflow: "visible" };
 
 /** Lines over a common x axis, each named at its right end and told apart by colour and dashes. */
 export function drawCurves(curves: Curves, palette: Palette): Html {
@@ -107,43 +94,3 @@ function spread<T extends { y: number }>(labels: readonly T[], distance: number)
 }
 
 const shortNumber = (value: number) => String(Number(value.toPrecision(6)));
-
-/** One panel of bars, each with its name below and its value above. */
-export function drawPanel(panel: Panel, palette: Palette): Html {
-  const { title, values, digits = 2 } = panel;
-  const shown = values.map(({ name, value }) => ({
-    name,
-    value: value !== null && Number.isFinite(value) ? value : 0,
-    label: formatCell(value, digits),
-  }));
-  const lowest = Math.min(0, ...shown.map(({ value }) => value));
-  const highest = Math.max(0, ...shown.map(({ value }) => value));
-  const told = shown.map(({ name, label }) => `${name} ${label}`).join(", ");
-  return drawSvg(`Bar chart of ${title}: ${told}`, {
-    width: 200,
-    height: 180,
-    marginTop: 24,
-    marginLeft: 8,
-    marginRight: 8,
-    marginBottom: lowest < 0 ? 44 : 28,
-    style: font,
-    x: { domain: shown.map(({ name }) => name), label: null, padding: 0.35 },
-    y: { axis: null, domain: [lowest, highest > lowest ? highest : 1] },
-    marks: [
-      ...shown.map((bar) => barY([bar], { x: "name", y: "value", fill: palette(bar.name), rx: 2 })),
-      ...shown.map((bar) => {
-        const dy = bar.value < 0 ? 9 : -9;
-        return text([bar], {
-          x: "name",
-          y: "value",
-          text: "label",
-          dy,
-          fill: "currentColor",
-          fontWeight: 600,
-        });
-      }),
-      ruleY([0], { stroke: "var(--axis)" }),
-      axisX({ tickSize: 0, label: null, ...(lowest < 0 && { dy: 16 }) }),
-    ],
-  });
-}

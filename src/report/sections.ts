@@ -1,4 +1,5 @@
-import { drawCurves, drawPanel, type Bars, type Curves, type Palette } from "./charts.js";
+import { barsLie, drawPanel, type Bars } from "./bars.js";
+import { drawCurves, type Curves, type Palette } from "./charts.js";
 import { html, type Html } from "./html.js";
 import { tableText, type Table } from "./table.js";
 
@@ -114,7 +115,7 @@ function renderBars({ panels }: Bars, id: string, palette: Palette): Html {
     "": title,
     ...Object.fromEntries(values.map(({ name, value }) => [name, value])),
   }));
-  return html`<div class="panels">
+  return html`<div class="${panels.some(barsLie) ? "panels lying" : "panels"}">
       ${panels.map((panel) => {
         const better =
           panel.better === undefined ? undefined : html`<br /><small>${directions[panel.better]}</small>`;

@@ -6,6 +6,8 @@ const palette = [
   ["#0f766e", "#2dd4bf"],
   ["#7c3aed", "#b79bff"],
   ["#a16207", "#facc15"],
+  ["#be185d", "#f472b6"],
+  ["#4d7c0f", "#a3e635"],
 ] as const;
 
 export const paletteSize = palette.length;
@@ -56,6 +58,8 @@ figure.scroll > svg { min-width: 34rem; }
 .legend span { display: inline-block; width: .8rem; height: .8rem; margin-right: .45rem; border-radius: 2px; vertical-align: -.05rem; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: 1.5rem; }
 .panels svg { max-width: 15rem; }
+.panels.lying { grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); }
+.panels.lying svg { max-width: 28rem; }
 .panels figcaption { font-size: .95rem; font-weight: 600; }
 .panels small { color: var(--soft); font-weight: 400; }
 details { margin-top: .75rem; font-size: .9rem; }
