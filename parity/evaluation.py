@@ -1,4 +1,4 @@
-"""Writes test/fixtures/evaluation/*.json: BLEU as sacreBLEU computes it, retrieval as PyTorch does.
+"""Writes test/fixtures/evaluation/*.json: BLEU and chrF as sacreBLEU computes them, retrieval as PyTorch does.
 
 Run from the project root: python parity/evaluation.py
 """
@@ -11,12 +11,13 @@ from pathlib import Path
 
 import sacrebleu
 import torch
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.bleu import _get_tokenizer
 
 SEED = 20
 OUT = Path(__file__).resolve().parent.parent / "test" / "fixtures" / "evaluation"
-TOKENIZERS = ["13a", "zh", "char"]
+TOKENIZERS = ["13a", "intl", "zh", "char"]
+SMOOTHINGS = [("none", None), ("floor", None), ("floor", 0.5), ("add-k", None), ("add-k", 0.25)]
 
 logging.getLogger("sacrebleu").setLevel(logging.ERROR)
 
@@ -39,6 +40,8 @@ SEGMENTS = [
     "[a]{b}(c)<d>/e\\f|g~h`i^j_k=l+m*n@o?p:q;r#s$t%u",
     " leading and trailing \n",
     "ends in a number 7.",
+    "1,2.3 ½,½ ٣,٤ 5€ £7 a+b=c 3°C №8 Ⅷ. «9» 7! §4.2–4.3",
+    "हिन्दी में, यह १,२३४ है। ไทย ๆ ຯ (العربية)؟",
     "⺀ ㍿ ﹏ ☃ ✂ ㆐ ⿰ ⩭ ⾁",
 ]
 
@@ -87,11 +90,15 @@ def corpora(rng):
         yield f"random, {low} to {high} words", [noisy(s) for s in sources], references
 
 
+def streams_of(references):
+    width = max(len(r) for r in references)
+    return [[r[i] if i < len(r) else None for r in references] for i in range(width)]
+
+
 def bleu_cases():
     rng = random.Random(SEED)
     for name, hypotheses, references in corpora(rng):
-        width = max(len(r) for r in references)
-        streams = [[r[i] if i < len(r) else None for r in references] for i in range(width)]
+        streams = streams_of(references)
         results = []
         for tokenize in TOKENIZERS:
             for lowercase in (False, True):
@@ -114,10 +121,59 @@ def bleu_cases():
         yield {"name": name, "hypotheses": hypotheses, "references": references, "results": results}
 
 
+def smoothing_cases():
+    """Scores of the corpora of bleu.json, by their names."""
+    for name, hypotheses, references in corpora(random.Random(SEED)):
+        results = []
+        for method, value in SMOOTHINGS:
+            for effective_order in (False, True):
+                metric = BLEU(smooth_method=method, smooth_value=value, effective_order=effective_order)
+                score = metric.corpus_score(hypotheses, streams_of(references))
+                options = {"smooth": method, "effectiveOrder": effective_order}
+                if value is not None:
+                    options["smoothValue"] = value
+                signature = str(metric.get_signature())
+                results.append(
+                    {"options": options, "score": score.score, "precisions": score.precisions, "signature": signature}
+                )
+        yield {"name": name, "results": results}
+
+
+def chrf_cases():
+    """Scores of the corpora of bleu.json, by their names."""
+    settings = [
+        {},
+        {"word_order": 2},
+        {"word_order": 1, "lowercase": True},
+        {"whitespace": True},
+        {"word_order": 2, "eps_smoothing": True},
+        {"char_order": 4, "beta": 3},
+    ]
+    names = {"word_order": "wordOrder", "eps_smoothing": "epsSmoothing", "char_order": "charOrder"}
+    for name, hypotheses, references in corpora(random.Random(SEED)):
+        results = []
+        for setting in settings:
+            metric = CHRF(**setting)
+            score = metric.corpus_score(hypotheses, streams_of(references))
+            results.append(
+                {
+                    "options": {names.get(k, k): v for k, v in setting.items()},
+                    "score": score.score,
+                    "name": score.name,
+                    "signature": str(metric.get_signature()),
+                }
+            )
+        yield {"name": name, "results": results}
+
+
 def token_cases():
     for segment in SEGMENTS:
         tokens = {t: _get_tokenizer(t)()(segment.rstrip()).split() for t in TOKENIZERS}
         yield {"segment": segment, "tokens": tokens}
+
+
+def unit(rows):
+    return torch.nn.functional.normalize(rows, dim=-1)
 
 
 def retrieval_cases():
@@ -138,6 +194,8 @@ def retrieval_cases():
             "ranks": ranks.tolist(),
             "recall": {k: (ranks <= k).double().mean().item() for k in (1, 5, 10)},
             "meanReciprocalRank": (1 / ranks.double()).mean().item(),
+            "alignment": (unit(queries) - unit(candidates)).pow(2).sum(1).mean().item(),
+            "uniformity": torch.pdist(unit(queries).double()).pow(2).mul(-2).exp().mean().log().item(),
             "batchSize": batch,
             "accuracy": accuracy.item(),
         }
@@ -150,5 +208,7 @@ def write(name, cases, **versions):
 
 OUT.mkdir(parents=True, exist_ok=True)
 write("bleu.json", bleu_cases(), sacrebleu=sacrebleu.__version__)
+write("bleu_smoothing.json", smoothing_cases(), sacrebleu=sacrebleu.__version__)
+write("chrf.json", chrf_cases(), sacrebleu=sacrebleu.__version__)
 write("bleu_tokens.json", token_cases(), sacrebleu=sacrebleu.__version__)
 write("retrieval.json", retrieval_cases(), torch=torch.__version__)

@@ -1,6 +1,13 @@
-import { createRequire } from "node:module";
+import { refuseUnknown, requireOneOf } from "../data/options.js";
 import { CraftError } from "../errors.js";
 import { bleuTokenizers, tokenizeForBleu, type BleuTokenizer } from "./bleu_tokenizers.js";
+import { countNgrams } from "./ngrams.js";
+import { checkSegments, referenceCount, type References } from "./segments.js";
+import { implementation } from "./signature.js";
+
+/** What is done about n-gram orders without a match: names and results are sacreBLEU's. */
+export const bleuSmoothings = ["exp", "floor", "add-k", "none"] as const;
+export type BleuSmoothing = (typeof bleuSmoothings)[number];
 
 export interface BleuOptions {
   /** How segments are cut into tokens. Default `13a`. */
@@ -12,6 +19,16 @@ export interface BleuOptions {
    * turn it on to score a single sentence.
    */
   readonly effectiveOrder?: boolean;
+  /**
+   * How n-gram orders without a match are smoothed (Chen and Cherry 2014). Default `exp`.
+   * - `exp`: the k-th such order counts 1 / 2^k of a match (their method 3; mteval-v13a);
+   * - `floor`: each counts `smoothValue` of a match (method 1);
+   * - `add-k`: `smoothValue` is added to matches and n-grams of the orders above 1 (method 2);
+   * - `none`: one such order makes the score 0.
+   */
+  readonly smooth?: BleuSmoothing;
+  /** Of `floor`, where it is 0.1 by default, and `add-k`, where it is 1. Above 0. */
+  readonly smoothValue?: number;
 }
 
 export interface BleuScore {
@@ -19,9 +36,9 @@ export interface BleuScore {
   readonly score: number;
   /** Smoothed precision in percent for n = 1..4. */
   readonly precisions: readonly number[];
-  /** Clipped n-gram matches, n = 1..4. */
+  /** Clipped n-gram matches, n = 1..4, before smoothing. */
   readonly matches: readonly number[];
-  /** N-grams in the hypotheses, n = 1..4. */
+  /** N-grams in the hypotheses, n = 1..4, before smoothing. */
   readonly totals: readonly number[];
   readonly brevityPenalty: number;
   /** Tokens in all hypotheses. */
@@ -35,50 +52,32 @@ export interface BleuScore {
 const maxOrder = 4;
 
 /**
- * Corpus BLEU with exponential smoothing, equal to sacreBLEU's `corpus_bleu`.
+ * Corpus BLEU, equal to sacreBLEU's `corpus_bleu`.
  *
  * BLEU = BP · exp(mean over n = 1..4 of log p_n), p_n = 100 · clipped matches / n-grams,
- * BP = min(1, exp(1 - referenceLength / hypothesisLength)); the k-th order without a match gets
- * p_n = 100 / (2^k · n-grams).
+ * BP = min(1, exp(1 - referenceLength / hypothesisLength)); for p_n without a match see `smooth`.
  *
  * @param hypotheses one detokenised text for each segment.
  * @param references for each segment its reference, or several.
  * @throws CraftError when the lists differ in length or are empty, a segment has no reference, or an option
  * is unknown.
  *
- * Source: Papineni et al. 2002; smoothing as in mteval-v13a (method 3 of Chen and Cherry 2014).
+ * Source: Papineni et al. 2002.
  */
 export function corpusBleu(
   hypotheses: readonly string[],
-  references: readonly (string | readonly string[])[],
+  references: References,
   options: BleuOptions = {},
 ): BleuScore {
-  const { tokenize, lowercase, effectiveOrder } = checkOptions(options);
-  if (hypotheses.length !== references.length || hypotheses.length === 0) {
-    throw new CraftError({
-      subject: "hypotheses and references",
-      value: [hypotheses.length, references.length],
-      reason: "BLEU needs as many entries in the one as in the other, and at least one",
-      remedy: "Pass one reference, or one list of references, for each hypothesis",
-    });
-  }
+  const settings = checkOptions(options);
+  const { tokenize, lowercase, effectiveOrder } = settings;
+  const segments = checkSegments(hypotheses, references);
   const words = (text: string) => tokenizeForBleu(lowercase ? text.toLowerCase() : text, tokenize);
   const matches = new Array<number>(maxOrder).fill(0);
   const totals = new Array<number>(maxOrder).fill(0);
-  const referenceCounts = new Set<number>();
   let hypothesisLength = 0;
   let referenceLength = 0;
-  for (const [row, hypothesis] of hypotheses.entries()) {
-    const given = references[row]!;
-    const texts = typeof given === "string" ? [given] : given;
-    if (texts.length === 0) {
-      throw new CraftError({
-        subject: `references[${row}]`,
-        value: [],
-        reason: "a segment needs a reference",
-      });
-    }
-    referenceCounts.add(texts.length);
+  for (const { hypothesis, references: texts } of segments) {
     const candidate = words(hypothesis);
     const accepted = texts.map(words);
     hypothesisLength += candidate.length;
@@ -95,48 +94,45 @@ export function corpusBleu(
     }
   }
   const brevityPenalty = penalty(hypothesisLength, referenceLength);
-  const { score, precisions } = smoothedScore(matches, totals, brevityPenalty, effectiveOrder);
-  const [onlyCount] = referenceCounts;
+  const { score, precisions } = smoothedScore(matches, totals, brevityPenalty, settings);
   const signature = [
-    `nrefs:${referenceCounts.size === 1 ? onlyCount! : "var"}`,
+    `nrefs:${referenceCount(segments)}`,
     `case:${lowercase ? "lc" : "mixed"}`,
     `eff:${effectiveOrder ? "yes" : "no"}`,
     `tok:${tokenize}`,
-    "smooth:exp",
+    `smooth:${settings.smooth}${smoothDefaults[settings.smooth] === undefined ? "" : `[${settings.smoothValue.toFixed(2)}]`}`,
     `version:${implementation()}`,
   ].join("|");
   return { score, precisions, matches, totals, brevityPenalty, hypothesisLength, referenceLength, signature };
 }
 
-function checkOptions(options: BleuOptions): Required<BleuOptions> {
-  const known = ["tokenize", "lowercase", "effectiveOrder"];
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    throw new CraftError({
-      subject: unknown,
-      reason: "not an option of corpusBleu",
-      remedy: `Options are ${known.join(", ")}`,
-    });
-  }
-  const { tokenize = "13a", lowercase = false, effectiveOrder = false } = options;
-  if (!bleuTokenizers.includes(tokenize)) {
-    throw new CraftError({
-      subject: "tokenize",
-      value: tokenize,
-      reason: "not a known BLEU tokenizer",
-      remedy: `Use one of ${bleuTokenizers.join(", ")}`,
-    });
-  }
-  return { tokenize, lowercase, effectiveOrder };
-}
+const smoothDefaults: Readonly<Record<BleuSmoothing, number | undefined>> = {
+  exp: undefined,
+  floor: 0.1,
+  "add-k": 1,
+  none: undefined,
+};
 
-function countNgrams(tokens: readonly string[], order: number): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (let start = 0; start + order <= tokens.length; start++) {
-    const ngram = tokens.slice(start, start + order).join(" "); // no token holds a space
-    counts.set(ngram, (counts.get(ngram) ?? 0) + 1);
-  }
-  return counts;
+function checkOptions(options: BleuOptions): Required<BleuOptions> {
+  refuseUnknown("corpusBleu", options, [
+    "tokenize",
+    "lowercase",
+    "effectiveOrder",
+    "smooth",
+    "smoothValue",
+  ] satisfies (keyof BleuOptions)[]);
+  const { lowercase = false, effectiveOrder = false } = options;
+  const tokenize = requireOneOf("tokenize", options.tokenize ?? "13a", bleuTokenizers);
+  const smooth = requireOneOf("smooth", options.smooth ?? "exp", bleuSmoothings);
+  const fallback = smoothDefaults[smooth];
+  const smoothValue = options.smoothValue ?? fallback ?? 0;
+  if (options.smoothValue !== undefined && (fallback === undefined || !(smoothValue > 0)))
+    throw new CraftError({
+      subject: "smoothValue",
+      value: smoothValue,
+      reason: fallback === undefined ? `smoothing "${smooth}" takes no value` : "must be a number above 0",
+    });
+  return { tokenize, lowercase, effectiveOrder, smooth, smoothValue };
 }
 
 /** Each n-gram's largest count in any one reference: the limit up to which matches count. */
@@ -165,25 +161,22 @@ function smoothedScore(
   matches: readonly number[],
   totals: readonly number[],
   brevityPenalty: number,
-  effectiveOrder: boolean,
+  { effectiveOrder, smooth, smoothValue }: Required<BleuOptions>,
 ): { score: number; precisions: number[] } {
   const precisions = new Array<number>(maxOrder).fill(0);
   if (matches.every((count) => count === 0)) return { score: 0, precisions };
   let halvings = 1;
   let orders = 0;
-  for (let i = 0; i < maxOrder && totals[i]! > 0; i++) {
+  for (let i = 0; i < maxOrder; i++) {
+    const added = smooth === "add-k" && i > 0 ? smoothValue : 0;
+    const [matched, total] = [matches[i]! + added, totals[i]! + added];
+    if (total === 0) break;
     orders = i + 1;
-    if (matches[i] === 0) halvings *= 2;
-    precisions[i] = (100 * (matches[i] === 0 ? 1 / halvings : matches[i]!)) / totals[i]!;
+    if (matched === 0) halvings *= 2;
+    const least = { exp: 1 / halvings, floor: smoothValue, "add-k": 0, none: 0 }[smooth];
+    precisions[i] = (100 * (matched === 0 ? least : matched)) / total;
   }
   if (!effectiveOrder && orders < maxOrder) return { score: 0, precisions };
   const logs = precisions.slice(0, orders).reduce((sum, precision) => sum + Math.log(precision), 0);
   return { score: brevityPenalty * Math.exp(logs / orders), precisions };
-}
-
-function implementation(): string {
-  const manifest: unknown = createRequire(import.meta.url)("../../package.json");
-  const version =
-    typeof manifest === "object" && manifest !== null && "version" in manifest && manifest.version;
-  return `contrastive-ft-${typeof version === "string" ? version : "unknown"}`;
 }

@@ -1,33 +1,32 @@
+import { isSpace, splitWords, trimEnd, trimStart } from "./white_space.js";
+
 /** How BLEU cuts text into words: names and results are sacreBLEU's. */
-export const bleuTokenizers = ["13a", "zh", "char"] as const;
+export const bleuTokenizers = ["13a", "intl", "zh", "char"] as const;
 export type BleuTokenizer = (typeof bleuTokenizers)[number];
 
 /**
  * Cuts one segment into the tokens that BLEU counts.
  * - `13a`: the WMT standard (mteval-v13a): ASCII punctuation stands alone, except between digits.
+ * - `intl`: the same for all scripts (mteval-v14): every punctuation mark and symbol of Unicode stands alone, except
+ *   punctuation between digits. SGML entities are left as they are.
  * - `zh`: each Chinese character stands alone, the rest as in `13a`.
  * - `char`: each character that is not a space; for scripts without spaces, when no segmenter is at hand.
  *
  * Source: `sacrebleu.tokenizers` of sacreBLEU 2.6.
  */
 export function tokenizeForBleu(segment: string, tokenizer: BleuTokenizer): string[] {
-  const text = segment.replace(trailingSpace, "");
+  const text = trimEnd(segment);
   switch (tokenizer) {
     case "13a":
       return punctuationApart(` ${unescape(text)} `);
+    case "intl":
+      return replaceAll(text, internationalRules);
     case "zh":
-      return punctuationApart(text.replace(leadingSpace, "").replace(chineseCharacter, " $& "));
+      return punctuationApart(trimStart(text).replace(chineseCharacter, " $& "));
     case "char":
-      return Array.from(text).filter((character) => !spaceOnly.test(character));
+      return Array.from(text).filter((character) => !isSpace(character));
   }
 }
-
-// The characters for which Python's str.isspace() holds; JavaScript's \s differs at U+001C..1F, U+0085 and U+FEFF.
-const space = "\\t-\\r\\x1c- \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
-const spaces = new RegExp(`[${space}]+`, "u");
-const spaceOnly = new RegExp(`^[${space}]$`, "u");
-const trailingSpace = new RegExp(`[${space}]+$`, "u");
-const leadingSpace = new RegExp(`^[${space}]+`, "u");
 
 /** mteval-v13a's clean-up of line ends and SGML entities. `&amp;` is resolved before `&lt;`, as there. */
 function unescape(text: string): string {
@@ -41,17 +40,27 @@ function unescape(text: string): string {
     .replaceAll("&gt;", ">");
 }
 
-const rules: readonly (readonly [RegExp, string])[] = [
+type Rules = readonly (readonly [RegExp, string])[];
+
+const rules: Rules = [
   [/([{-~[-` -&(-+:-@/])/gu, " $1 "],
   [/([^0-9])([.,])/gu, "$1 $2 "],
   [/([.,])([^0-9])/gu, " $1 $2"],
   [/([0-9])(-)/gu, "$1 $2 "],
 ];
 
-function punctuationApart(text: string): string[] {
+const internationalRules: Rules = [
+  [/(\P{N})(\p{P})/gu, "$1 $2 "],
+  [/(\p{P})(\P{N})/gu, " $1 $2"],
+  [/(\p{S})/gu, " $1 "],
+];
+
+const punctuationApart = (text: string): string[] => replaceAll(text, rules);
+
+function replaceAll(text: string, replacements: Rules): string[] {
   let line = text;
-  for (const [pattern, replacement] of rules) line = line.replace(pattern, replacement);
-  return line.split(spaces).filter((token) => token !== "");
+  for (const [pattern, replacement] of replacements) line = line.replace(pattern, replacement);
+  return splitWords(line);
 }
 
 // sacreBLEU's ranges as they act: it spells the two supplementary ones with four digits, so that they

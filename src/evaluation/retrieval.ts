@@ -1,7 +1,5 @@
 import { CraftError } from "../errors.js";
-
-/** Vectors in rows, all of one length. */
-export type Vectors = readonly Float32Array[];
+import { checkPairs, dot, normalise, type Vectors } from "./vectors.js";
 
 export interface RetrievalOptions {
   /** The ranks at which recall is told. Default 1, 5 and 10. */
@@ -107,51 +105,6 @@ function rankRightAnswers(
     const before = similarity.filter((value, at) => value >= best && !isRight(row, at)).length;
     return before + 1;
   });
-}
-
-function dot(left: Float32Array, right: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < left.length; i++) sum += left[i]! * right[i]!;
-  return sum;
-}
-
-function normalise(rows: Vectors): Float32Array[] {
-  return rows.map((row) => {
-    const length = Math.sqrt(dot(row, row));
-    return row.map((value) => value / length);
-  });
-}
-
-function checkPairs(left: Vectors, right: Vectors, leftName: string, rightName: string): number {
-  if (left.length !== right.length || left.length < 2) {
-    throw new CraftError({
-      subject: `${leftName} and ${rightName}`,
-      value: [left.length, right.length],
-      reason: "there must be as many rows in the one as in the other, and at least 2",
-    });
-  }
-  const width = left[0]!.length;
-  for (const [name, rows] of [[leftName, left] as const, [rightName, right] as const]) {
-    for (const [at, row] of rows.entries()) checkRow(`${name}[${at}]`, row, width);
-  }
-  return left.length;
-}
-
-function checkRow(subject: string, row: Float32Array, width: number): void {
-  if (row.length !== width) {
-    throw new CraftError({ subject, value: row.length, reason: `the rows before it have ${width} values` });
-  }
-  const strange = row.find((value) => !Number.isFinite(value));
-  if (strange !== undefined) {
-    throw new CraftError({
-      subject,
-      value: strange.toString(),
-      reason: "a vector must hold finite values only",
-    });
-  }
-  if (row.every((value) => value === 0)) {
-    throw new CraftError({ subject, reason: "a vector of zeros has no direction to compare" });
-  }
 }
 
 function share(ranks: readonly number[], holds: (rank: number) => boolean): number {

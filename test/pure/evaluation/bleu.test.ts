@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
+  bleuTokenizers,
   corpusBleu,
   tokenizeForBleu,
   type BleuOptions,
   type BleuScore,
+  type BleuTokenizer,
 } from "../../../src/evaluation/index.js";
 
 interface Case {
@@ -15,11 +17,12 @@ interface Case {
 }
 interface TokenCase {
   segment: string;
-  tokens: Record<"13a" | "zh" | "char", string[]>;
+  tokens: Record<BleuTokenizer, string[]>;
 }
 const read = (name: string): unknown =>
   JSON.parse(readFileSync(new URL(`../../fixtures/evaluation/${name}`, import.meta.url), "utf8"));
 const { cases } = read("bleu.json") as { cases: Case[] };
+const smoothing = read("bleu_smoothing.json") as { cases: Omit<Case, "hypotheses" | "references">[] };
 const tokens = read("bleu_tokens.json") as { cases: TokenCase[] };
 
 const withoutVersion = (signature: string) => signature.replace(/\|version:.*$/, "");
@@ -38,6 +41,19 @@ describe("corpusBleu equals sacreBLEU", () => {
         expect(ours.totals).toEqual(expected.totals);
         expect(ours.hypothesisLength).toBe(expected.hypothesisLength);
         expect(ours.referenceLength).toBe(expected.referenceLength);
+        expect(withoutVersion(ours.signature)).toBe(withoutVersion(expected.signature));
+      }
+    });
+  }
+
+  for (const { name, results } of smoothing.cases) {
+    it(`${name}, smoothed in each way`, () => {
+      const { hypotheses, references } = cases.find((corpus) => corpus.name === name)!;
+      for (const { options, ...expected } of results) {
+        const ours = corpusBleu(hypotheses, references, options);
+        expect(Math.abs(ours.score - expected.score)).toBeLessThan(1e-9);
+        for (const [i, precision] of expected.precisions.entries())
+          expect(Math.abs(ours.precisions[i]! - precision)).toBeLessThan(1e-9);
         expect(withoutVersion(ours.signature)).toBe(withoutVersion(expected.signature));
       }
     });
@@ -66,9 +82,7 @@ describe("corpusBleu equals sacreBLEU", () => {
 describe("tokenizeForBleu equals sacreBLEU's tokenizers", () => {
   for (const { segment, tokens: expected } of tokens.cases) {
     it(JSON.stringify(segment), () => {
-      expect(tokenizeForBleu(segment, "13a")).toEqual(expected["13a"]);
-      expect(tokenizeForBleu(segment, "zh")).toEqual(expected.zh);
-      expect(tokenizeForBleu(segment, "char")).toEqual(expected.char);
+      for (const name of bleuTokenizers) expect(tokenizeForBleu(segment, name), name).toEqual(expected[name]);
     });
   }
 });
@@ -85,12 +99,18 @@ describe("corpusBleu refuses", () => {
   it("a segment without reference", () => {
     expect(() => corpusBleu(["a", "b"], [["a"], []])).toThrow(/references\[1\]/);
   });
-  it("an unknown tokenizer or option", () => {
-    const wrongTokenizer = JSON.parse('{"tokenize":"14a"}') as BleuOptions;
-    expect(() => corpusBleu(["a"], ["a"], wrongTokenizer)).toThrow(/tokenize = 14a: .*13a, zh, char/);
-    const wrongOption = JSON.parse('{"smooth":"floor"}') as BleuOptions;
-    expect(() => corpusBleu(["a"], ["a"], wrongOption)).toThrow(
-      /smooth: .*tokenize, lowercase, effectiveOrder/,
+  it("an unknown tokenizer, smoothing or option", () => {
+    const given = (text: string) => JSON.parse(text) as BleuOptions;
+    const call = (text: string) => () => corpusBleu(["a"], ["a"], given(text));
+    expect(call('{"tokenize":"14a"}')).toThrow(/tokenize = 14a: .*"13a", "intl", "zh", "char"/);
+    expect(call('{"smooth":"linear"}')).toThrow(/smooth = linear: .*"exp", "floor", "add-k", "none"/);
+    expect(call('{"order":3}')).toThrow(/order: .*tokenize, lowercase, effectiveOrder, smooth, smoothValue/);
+  });
+  it("a smoothing value where there is none, and one that is not above 0", () => {
+    expect(() => corpusBleu(["a"], ["a"], { smoothValue: 0.1 })).toThrow(
+      /smoothValue = 0.1: smoothing "exp" takes no value/,
     );
+    for (const smoothValue of [0, -1, NaN])
+      expect(() => corpusBleu(["a"], ["a"], { smooth: "floor", smoothValue })).toThrow(/above 0/);
   });
 });

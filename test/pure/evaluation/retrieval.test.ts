@@ -1,6 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { contrastiveAccuracy, retrieval } from "../../../src/evaluation/index.js";
+import {
+  alignmentScore,
+  contrastiveAccuracy,
+  retrieval,
+  uniformityScore,
+} from "../../../src/evaluation/index.js";
 
 interface Case {
   queries: number[][];
@@ -10,6 +15,8 @@ interface Case {
   meanReciprocalRank: number;
   batchSize: number;
   accuracy: number;
+  alignment: number;
+  uniformity: number;
 }
 const { cases } = JSON.parse(
   readFileSync(new URL("../../fixtures/evaluation/retrieval.json", import.meta.url), "utf8"),
@@ -17,7 +24,7 @@ const { cases } = JSON.parse(
 
 const vectors = (rows: number[][]) => rows.map((row) => Float32Array.from(row));
 
-describe("retrieval and contrastive accuracy equal PyTorch's cosine_similarity", () => {
+describe("retrieval, contrastive accuracy, alignment and uniformity equal PyTorch's", () => {
   for (const given of cases) {
     it(`${given.queries.length} rows`, () => {
       const queries = vectors(given.queries);
@@ -30,8 +37,31 @@ describe("retrieval and contrastive accuracy equal PyTorch's cosine_similarity",
       }
       expect(ours.meanReciprocalRank).toBeCloseTo(given.meanReciprocalRank, 12);
       expect(contrastiveAccuracy(queries, candidates, given.batchSize)).toBeCloseTo(given.accuracy, 12);
+      expect(alignmentScore(queries, candidates)).toBeCloseTo(given.alignment, 5);
+      expect(uniformityScore(queries)).toBeCloseTo(given.uniformity, 5);
     });
   }
+});
+
+describe("alignment and uniformity", () => {
+  const axes = vectors([
+    [3, 0],
+    [0, 2],
+  ]);
+  const opposite = vectors([
+    [-1, 0],
+    [0, -5],
+  ]);
+  it("are what the unit circle says", () => {
+    expect(alignmentScore(axes, axes)).toBe(0);
+    expect(alignmentScore(axes, opposite)).toBeCloseTo(4, 6);
+    expect(uniformityScore([axes[0]!, axes[0]!])).toBeCloseTo(0, 12);
+    expect(uniformityScore(axes)).toBeCloseTo(-4, 6); // e^(-2 · 2)
+  });
+  it("refuse what has no direction or no other row", () => {
+    expect(() => uniformityScore([axes[0]!])).toThrow(/vectors = 1: there must be at least 2 rows/);
+    expect(() => alignmentScore(axes, [axes[0]!, Float32Array.of(0, 0)])).toThrow(/positives\[1\]/);
+  });
 });
 
 describe("retrieval", () => {
