@@ -3,9 +3,10 @@ import { access, mkdir, mkdtemp, open, readdir, rename, rm, stat } from "node:fs
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { CraftError } from "../errors.js";
+import { isAlive, withFileLock } from "../file_lock.js";
+import { isSystemError } from "../transfer.js";
 import { cacheDirectory } from "./cache_dir.js";
 import { inspectInstalled, type Manifest, MANIFEST } from "./inspect.js";
-import { isAlive, withInstallLock } from "./install_lock.js";
 import { checkSpace, diskError, freeBytesOf, WANTED_BYTES } from "./install_space.js";
 import type { InstallProgress } from "./install_progress.js";
 import { openSource, type InstallSource, type SourceOptions } from "./install_source.js";
@@ -13,7 +14,6 @@ import type { LibtorchLocation } from "./search.js";
 import { rememberVerified, wasVerified } from "./verified.js";
 import { verifyLibtorch, type Verification } from "./verify.js";
 import { DEFAULT_VERSION, versionProblem } from "./versions.js";
-import { isSystemError } from "./wheel.js";
 import { wheelTarget } from "./wheel_names.js";
 
 export interface InstallOptions {
@@ -65,7 +65,7 @@ export async function installLibtorch(
 
   const wait = (): void =>
     onProgress({ stage: "wait", message: "another process is installing libtorch; waiting for it" });
-  return withInstallLock(cache, wait, async () => {
+  return withFileLock(join(cache, "install.lock"), wait, async () => {
     const present = inspectInstalled(finalFolder(cache, version));
     const keep = from === undefined && typeof present !== "string";
     if (keep && (wasVerified(present.libDir, cache) || (await verify(present.libDir)).ok)) {

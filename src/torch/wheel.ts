@@ -5,6 +5,7 @@ import { pipeline } from "node:stream/promises";
 import { createInflateRaw } from "node:zlib";
 import yauzl from "yauzl";
 import { CraftError } from "../errors.js";
+import { isSystemError } from "../transfer.js";
 import type { ManifestFile } from "./inspect.js";
 import { cudaLibrary, isWantedEntry, type LibraryDevice } from "./library_files.js";
 
@@ -159,11 +160,6 @@ function readRecord(text: string, wanted: ReadonlySet<string>): ManifestFile[] {
     files.push({ path, size: Number(size), sha256 });
   }
   return files;
-}
-
-/** Whether an error came from the operating system (a full disk, a missing right) and not from the data. */
-export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && "errno" in error && "syscall" in error;
 }
 
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

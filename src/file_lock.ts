@@ -1,6 +1,6 @@
+/** @file A lock between processes, for work that need not be done twice. */
 import { open, readFile, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 // A holder shows that it is alive by touching its lock; one that does not is taken for dead.
@@ -12,16 +12,11 @@ const POLL_MS = 200;
 const heldHere = new Set<string>();
 
 /**
- * Runs `work` while no other process of this or another machine installs into the same cache, and waits for one
- * that does. The lock only saves work and disk: what makes installing safe is that a finished folder is renamed
- * into place, so a lock broken by mistake does no harm.
+ * Runs `work` while no other process of this or another machine holds the lock file `path`, and waits for one that
+ * does. The lock saves work and disk only: what makes the work safe is that its result is checked and renamed into
+ * place, so that a lock broken by mistake does no harm.
  */
-export async function withInstallLock<T>(
-  cache: string,
-  onWait: () => void,
-  work: () => Promise<T>,
-): Promise<T> {
-  const path = join(cache, "install.lock");
+export async function withFileLock<T>(path: string, onWait: () => void, work: () => Promise<T>): Promise<T> {
   let waiting = false;
   while (!(await acquire(path))) {
     if (!waiting) onWait();
