@@ -126,9 +126,13 @@ export function savePretrained(
   for (const [name, parameter] of model.namedParameters()) {
     if (!name.includes(".adapter.")) tensors.push([name, parameter.value]);
   }
+  const { untiedHead } = model;
+  if (untiedHead !== undefined) tensors.push(["lm_head.weight", untiedHead.value]);
   const stored = tensors[0]?.[1].dtype ?? model.dtype;
   writeCheckpoint(folder, tensors, options);
-  writeConfig(folder, withDType(model.configJson, stored));
+  const json =
+    untiedHead === undefined ? model.configJson : { ...model.configJson, tie_word_embeddings: false };
+  writeConfig(folder, withDType(json, stored));
   if (model.generationConfig !== undefined) writeGenerationConfig(folder, model.generationConfig.json);
 }
 

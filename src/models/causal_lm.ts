@@ -64,6 +64,7 @@ export abstract class CausalLM extends Module {
   generationConfig: GenerationConfig | undefined;
   /** Alpha of the noise on token embeddings in training; see embeddingNoise. A trainer sets it while it trains. */
   neftuneNoiseAlpha = 0;
+  #untied: Parameter | undefined;
 
   /**
    * Final, normalised hidden states in float32 for ids int64 [batch, length]: [batch, length, hidden], or [n, hidden]
@@ -71,11 +72,26 @@ export abstract class CausalLM extends Module {
    */
   abstract hiddenStates(inputIds: Tensor, options?: ForwardOptions): Tensor;
 
-  /** Weight of the head [vocabulary, hidden]; the embedding table where both are tied. */
-  abstract headWeight(): Parameter;
+  /** Weight of the head [vocabulary, hidden] in the checkpoint; the embedding table where both are tied. */
+  protected abstract storedHead(): Parameter;
 
-  /** Whether the head's weight is the embedding table. */
+  /** Whether the head's weight in the checkpoint is the embedding table. */
   abstract readonly headIsTied: boolean;
+
+  /** Weight of the head [vocabulary, hidden]; the embedding table where both are tied. */
+  headWeight(): Parameter {
+    return this.#untied ?? this.storedHead();
+  }
+
+  /** The head of its own that {@link untieHead} gave the model. */
+  get untiedHead(): Parameter | undefined {
+    return this.#untied;
+  }
+
+  /** Gives a model whose head is tied a head of its own [vocabulary, hidden], or ties it again. */
+  untieHead(weight: Parameter | undefined): void {
+    this.#untied = weight;
+  }
 
   /** All linear layers with their paths, for adapters. The head is not among them. */
   *linearLayers(): Generator<readonly [string, Linear]> {

@@ -196,7 +196,7 @@ export class LlamaForCausalLM extends CausalLM {
     return this.lmHead === undefined;
   }
 
-  headWeight(): Parameter {
+  protected storedHead(): Parameter {
     return this.lmHead?.weight ?? this.model.embedTokens.weight;
   }
 

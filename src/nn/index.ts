@@ -1,11 +1,15 @@
+export { activate, type Activation } from "./activation.js";
+export { Conv1D } from "./conv1d.js";
 export { documentBias } from "./document_bias.js";
 export { embeddingNoise } from "./embedding_noise.js";
-export { Embedding } from "./embedding.js";
-export { GatedMLP, swiglu } from "./gated_mlp.js";
+export { Embedding, type EmbeddingAdapter } from "./embedding.js";
+export { gated, GatedMLP, swiglu } from "./gated_mlp.js";
 export { kaimingUniform, normalInit, uniformInit, xavierUniform } from "./init.js";
+export { LayerNorm } from "./layer_norm.js";
 export { Linear, linearTogether, type LinearAdapter, type LowRank } from "./linear.js";
 export { checkpointName, Module } from "./module.js";
 export { packsWeights, withPackedWeights } from "./packed_weights.js";
 export { RMSNorm } from "./rms_norm.js";
 export { applyRotary, rotaryTables, type RotaryTables } from "./rotary.js";
 export { tokenLoss, type TokenLossInput } from "./token_loss.js";
+export { windowBias } from "./window_bias.js";

@@ -16,9 +16,9 @@ import { packsWeights } from "./packed_weights.js";
 
 /** Something that adds to what a linear layer computes, such as LoRA. */
 export interface LinearAdapter {
-  /** What is added to the output, for the same input [..., in]: [..., out]. */
-  delta(x: Tensor): Tensor;
-  /** The weight [out, in] with which the layer alone computes the same, in float32 or wider; without dropout. */
+  /** What is added to the output `y` of the layer alone, for the same input [..., in]: [..., out]. */
+  delta(x: Tensor, y: Tensor, layer: Linear): Tensor;
+  /** The weight [out, in], from the layer's own in float32, with which it alone computes the same; without dropout. */
   merged(weight: Tensor): Tensor;
   /** Matrices down [r, in] and up [out, r] with delta(x) = x down^T up^T, if that is all there is to it. */
   factors?(dtype: DType): LowRank | undefined;
@@ -56,13 +56,19 @@ export class Linear extends Module {
   forward(x: Tensor): Tensor {
     const bias = this.bias?.to(x.dtype);
     if (packsWeights()) return packedLinear(x, this.mergedWeight(x.dtype), bias);
-    const y = linear(x, this.weight.to(x.dtype), bias);
-    return this.adapter === undefined ? y : add(y, this.adapter.delta(x));
+    const y = linear(x, this.baseWeight(x.dtype), bias);
+    return this.adapter === undefined ? y : add(y, this.adapter.delta(x, y, this));
+  }
+
+  /** The weight [out, in] without the adapter. Adapters know the layer's weight through this alone. */
+  baseWeight(dtype: DType): Tensor {
+    return this.weight.to(dtype);
   }
 
   /** The weight with the adapter's share in it. */
   mergedWeight(dtype: DType): Tensor {
-    return (this.adapter?.merged(this.weight) ?? this.weight).to(dtype);
+    if (this.adapter === undefined) return this.baseWeight(dtype);
+    return this.adapter.merged(this.baseWeight("float32")).to(dtype);
   }
 }
 
@@ -91,7 +97,7 @@ export function linearTogether(layers: readonly Linear[], x: Tensor): readonly T
     const weight = cat(layers.map((layer) => layer.mergedWeight(x.dtype)));
     return split(packedLinear(x, weight, bias), sizes, -1);
   }
-  const y = linear(x, cat(layers.map(({ weight }) => weight.to(x.dtype))), bias);
+  const y = linear(x, cat(layers.map((layer) => layer.baseWeight(x.dtype))), bias);
   const low = joinFactors(factors, sizes);
   return splitOutputs(low === undefined ? y : add(y, linear(linear(x, low.down), low.up)), sizes);
 }

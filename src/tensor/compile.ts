@@ -17,6 +17,7 @@ import {
   type FlatFeed,
   type Materialized,
 } from "./tree.js";
+import { structureKey } from "./structure.js";
 import type { Tensor } from "./tensor.js";
 
 export interface CompiledOptions extends CompileOptions {
@@ -42,7 +43,7 @@ export interface Compiled<Args extends readonly unknown[], Result> {
 
 /**
  * Turns a function of tensors into one that runs on libtorch. The function is called once for each signature (tree,
- * shapes, dtypes, and plain values) with symbolic tensors; the program that it describes is simplified, planned and
+ * shapes, dtypes, plain values, and which adapters are active) with symbolic tensors; the program that it describes is simplified, planned and
  * kept. Parameters and constants that it closes over are read at each run.
  *
  * Arguments and results are tensors or plain arrays and objects of them. Numbers, strings and booleans among the
@@ -60,8 +61,9 @@ export function compile<Args extends readonly unknown[], Result>(
   const lookUp = (
     args: readonly unknown[],
     feeds: readonly FlatFeed[],
-    signature: string,
+    type: string,
   ): { program: Program; result: unknown } => {
+    const signature = type + structureKey();
     const known = cache.get(signature);
     if (known !== undefined) {
       cache.delete(signature);

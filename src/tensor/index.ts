@@ -20,5 +20,6 @@ export {
 export { Parameter } from "./parameter.js";
 export { printGraph } from "./print.js";
 export { optimize, Program, type CompileOptions } from "./program.js";
+export { Structure } from "./structure.js";
 export { Tensor, numel, type Shape, type TensorType } from "./tensor.js";
 export type { Fed, Feed, Materialized } from "./tree.js";
