@@ -1,6 +1,6 @@
 /** @file Keys and values of the tokens so far, as programs take and return them. */
 import type { LayerCaches } from "../models/causal_lm.js";
-import { indexCopy, pad, type Tensor } from "../tensor/index.js";
+import { indexCopy, indexSelect, pad, unsqueeze, type Tensor } from "../tensor/index.js";
 
 /**
  * For each layer keys and values [rows, kvHeads, capacity, headSize]. Column c holds what stands c places behind the
@@ -62,4 +62,25 @@ const withCapacity = (x: Tensor, capacity: number): Tensor => pad(x, 2, 0, capac
 export const grown = ({ keys, values }: KeyValues, capacity: number): KeyValues => ({
   keys: keys.map((x) => withCapacity(x, capacity)),
   values: values.map((x) => withCapacity(x, capacity)),
+});
+
+/** Each row `copies` times in a row: what several continuations of one prompt begin with. */
+export const repeated = ({ keys, values }: KeyValues, copies: number): KeyValues => ({
+  keys: keys.map((x) => repeatRows(x, copies)),
+  values: values.map((x) => repeatRows(x, copies)),
+});
+
+/** @param x [rows, ...] gives [rows * copies, ...] */
+export function repeatRows(x: Tensor, copies: number): Tensor {
+  if (copies === 1) return x;
+  const [rows, ...sizes] = x.shape as readonly [number, ...number[]];
+  return unsqueeze(x, 1)
+    .expand([rows, copies, ...sizes])
+    .reshape([rows * copies, ...sizes]);
+}
+
+/** The rows in another order; a row may come several times. @param rows int64 [n] */
+export const reordered = ({ keys, values }: KeyValues, rows: Tensor): KeyValues => ({
+  keys: keys.map((x) => indexSelect(x, 0, rows)),
+  values: values.map((x) => indexSelect(x, 0, rows)),
 });

@@ -1,10 +1,10 @@
 /** @file The programs that generation runs: one for prompts, one for each further token. */
 import type { CausalLM } from "../models/causal_lm.js";
-import { withPackedWeights } from "../nn/index.js";
-import { arange, compile, full, where, zeros, type Compiled, type Tensor } from "../tensor/index.js";
+import { compile, type Compiled, type Tensor } from "../tensor/index.js";
 import type { Device } from "../torch/device.js";
-import { grown, PromptCache, StepCache, type KeyValues } from "./cache.js";
+import { grown, type KeyValues } from "./cache.js";
 import { choose, type Choice, type Chosen } from "./choose.js";
+import { passesOf } from "./passes.js";
 
 /** What a program leaves behind: the tokens it chose, and the keys and values so far. */
 export type Step = Chosen & { readonly cache: KeyValues };
@@ -27,42 +27,19 @@ export interface Programs {
 }
 
 export function makePrograms(model: CausalLM, device: Device, packed: boolean): Programs {
-  const traced = <T>(body: () => T): T => (packed ? withPackedWeights(body) : body());
+  const passes = passesOf(model, packed);
   const options = { device, cacheSize: 32 };
 
-  const prompt: Programs["prompt"] = compile(
-    (inputIds, starts, choice, capacity, _structure) =>
-      traced(() => {
-        const [rows, columns] = inputIds.shape as readonly [number, number];
-        const cache = new PromptCache(capacity);
-        const column = arange(0, columns);
-        const hidden = model.hiddenStates(inputIds, {
-          positions: column.sub(starts.reshape([rows, 1])).maximum(0),
-          bias: visibleBias(column.reshape([columns, 1]), column, starts),
-          cache,
-          at: arange(1, rows + 1)
-            .mul(columns)
-            .sub(1),
-        });
-        const logits = model.logits(hidden);
-        return { ...choose(logits, choice), cache: cache.content };
-      }),
-    options,
-  );
+  const prompt: Programs["prompt"] = compile((inputIds, starts, choice, capacity, _structure) => {
+    const { logits, cache } = passes.prompt(inputIds, starts, capacity);
+    return { ...choose(logits, choice), cache };
+  }, options);
 
   const next: Programs["next"] = compile(
-    (token, starts, choice, column, past, _structure) =>
-      traced(() => {
-        const rows = token.size(0);
-        const cache = new StepCache(past, column);
-        const columns = arange(0, past.keys[0]!.size(2));
-        const hidden = model.hiddenStates(token, {
-          positions: column.sub(starts.reshape([rows, 1])),
-          bias: visibleBias(column.reshape([1, 1]), columns, starts),
-          cache,
-        });
-        return { ...choose(model.logits(hidden.select(1, 0)), choice), cache: cache.content };
-      }),
+    (token, starts, choice, column, past, _structure) => {
+      const { logits, cache } = passes.next(token, starts, column, past);
+      return { ...choose(logits, choice), cache };
+    },
     { ...options, donate: [4] },
   );
 
@@ -73,18 +50,4 @@ export function makePrograms(model: CausalLM, device: Device, packed: boolean): 
     grow,
     dispose: () => [prompt, next, grow].forEach((program) => program.dispose()),
   };
-}
-
-/**
- * Bias [rows, 1, queries, keys] of the attention, 0 or minus infinity: a token sees those of its row up to itself.
- * Padding sees itself, so that no softmax is without a finite score; nothing sees padding.
- *
- * @param queries int64 [queries, 1]: columns that look
- * @param keys int64 [keys]: columns that are looked at
- */
-function visibleBias(queries: Tensor, keys: Tensor, starts: Tensor): Tensor {
-  const rows = starts.size(0);
-  const real = keys.ge(starts.reshape([rows, 1, 1]));
-  const visible = keys.le(queries).logicalAnd(real.logicalOr(keys.eq(queries)));
-  return where(visible, zeros([]), full([], -Infinity)).reshape([rows, 1, queries.size(0), keys.numel]);
 }
