@@ -109,6 +109,7 @@ export class CRAFTSFTTrainer extends SFTTrainer {
       evaluations: await this.evaluations(),
       modules: { craft_loss: nce },
       describe: (totals, means) => craftLogEntry(args, totals, means),
+      taskNorms: args.craftReportMetrics.includes("gradient_norm"),
       afterStep: () => {
         this.#limitTemperature(nce);
         memory.queue?.advance();

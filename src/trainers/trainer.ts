@@ -51,6 +51,8 @@ export interface TrainingParts {
   /** Modules that are trained beside the model, by the name under which they are saved. */
   readonly modules?: Readonly<Record<string, Module>>;
   readonly describe?: Describe;
+  /** Whether the norms of the tasks' gradients are wanted in log entries. Default true. */
+  readonly taskNorms?: boolean;
   readonly afterStep?: () => void;
   /** State beside the parameters, by the name under which it is saved, that a resumed run must go on with. */
   readonly carried?: AllCarried;

@@ -222,21 +222,26 @@ export class TrainingLoop {
     const step = this.#step + 1;
     const before = new CarriedSnapshot(this.#options.carried ?? {});
     try {
-      const result = await this.#steps.run(batches, this.#step, rate, {
-        microBatch: async (i, of, objective) => {
-          // After the last one, the step is all but done.
-          if (i + 1 === of) return;
-          await this.#callbacks.emit("onSubstepEnd", {
-            step,
-            microBatch: i + 1,
-            microBatches: of,
-            objective,
-          });
-          interruption.check();
+      const norms = (this.#options.taskNorms ?? true) && !this.#since.hasNorms;
+      const result = await this.#steps.run(
+        batches,
+        { step: this.#step, learningRate: rate, norms },
+        {
+          microBatch: async (i, of, objective) => {
+            // After the last one, the step is all but done.
+            if (i + 1 === of) return;
+            await this.#callbacks.emit("onSubstepEnd", {
+              step,
+              microBatch: i + 1,
+              microBatches: of,
+              objective,
+            });
+            interruption.check();
+          },
+          preOptimizer: (gradNorm) =>
+            this.#callbacks.emit("onPreOptimizerStep", { step, gradNorm, learningRate: rate }),
         },
-        preOptimizer: (gradNorm) =>
-          this.#callbacks.emit("onPreOptimizerStep", { step, gradNorm, learningRate: rate }),
-      });
+      );
       await this.#callbacks.emit("onOptimizerStep", { step, gradNorm: result.norm, learningRate: rate });
       return result;
     } catch (error) {

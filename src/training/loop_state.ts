@@ -48,6 +48,8 @@ export interface LoopOptions extends StepOptions {
   readonly callbacks: readonly TrainerCallback[];
   readonly carried?: AllCarried | undefined;
   readonly describe?: Describe | undefined;
+  /** Whether the norms of the tasks' gradients are wanted in log entries. Default true. */
+  readonly taskNorms?: boolean | undefined;
   readonly evaluate?: ((onPrediction: OnPrediction) => Promise<LogEntry>) | undefined;
   /** The folder that a checkpoint of a step is written to. */
   readonly checkpointPath: (step: number) => string;

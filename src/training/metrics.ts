@@ -1,5 +1,5 @@
 import type { LogEntry } from "./callbacks.js";
-import type { TaskTotal } from "./window.js";
+import type { TaskTotal } from "./task_totals.js";
 
 /** Sums and weights of tasks over several windows, for the log. */
 export class RunningTotals {

@@ -24,6 +24,8 @@ export interface Mixture {
   readonly measures: boolean;
   /** Factors for the tasks of a window. Called once for each step; a mixture that learns does so here. */
   factors(window: WindowTasks): MixtureFactors;
+  /** The same where no window changes them, so that they are known before it is computed. */
+  constants?(tasks: readonly string[]): readonly number[];
 }
 
 /** Fixed factors. A task that is not named is refused; one that does not occur in a window adds nothing. */
@@ -36,7 +38,12 @@ export class FixedMixture implements Mixture {
   }
 
   factors({ tasks }: Pick<WindowTasks, "tasks">): MixtureFactors {
-    const factors = tasks.map((task) => {
+    const factors = this.constants(tasks);
+    return { losses: factors, gradients: factors };
+  }
+
+  constants(tasks: readonly string[]): readonly number[] {
+    return tasks.map((task) => {
       const factor = this.#factors[task];
       if (factor === undefined) {
         throw new CraftError({
@@ -48,6 +55,5 @@ export class FixedMixture implements Mixture {
       }
       return factor;
     });
-    return { losses: factors, gradients: factors };
   }
 }

@@ -38,6 +38,11 @@ export interface Objective<Batch> {
    * training. Undefined if that one will do.
    */
   program?(options: ProgramOptions): TrainingProgram<Batch> | undefined;
+  /**
+   * What the weights of the terms of a training batch will be, counted on the host. With it, a batch that serves several
+   * tasks takes one backward pass instead of one for each; see {@link JointWindow}.
+   */
+  weights?(batch: Batch): Readonly<Record<string, number>>;
   /** Hears the observed tensors of a training micro-batch, e.g. for a running mean that it feeds the next time. */
   observe?(values: Readonly<Record<string, readonly number[]>>, batch: Batch): void;
   /** Tokens that the model reads for the batch, padding left out; for the report of speed. */
@@ -63,10 +68,27 @@ export interface ComputedTerm {
   readonly gradients: DeviceTensor[];
 }
 
+/** Terms with the gradient of all of them together. The receiver owns the tensors. */
+export interface JointTerms {
+  /** Without gradients of their own. */
+  readonly terms: Readonly<Record<string, ComputedTerm>>;
+  /** Gradients of the sum over terms of scale * sum, one for each parameter. */
+  readonly gradients: DeviceTensor[];
+  /** Gradients of the sums of those terms that were asked for, each by itself. */
+  readonly apart: Readonly<Record<string, DeviceTensor[]>>;
+}
+
 /** Computes the terms of a training micro-batch with their gradients. */
 export interface TrainingProgram<Batch> {
   /** @param key int32 [2]: the micro-batch's random numbers are a function of it */
   run(batch: Batch, key: HostTensor): Promise<Readonly<Record<string, ComputedTerm>>>;
+  /** The same with one backward pass for all terms, each times its scale, and one more for each of those in `apart`. */
+  runJointly?(
+    batch: Batch,
+    key: HostTensor,
+    scales: Readonly<Record<string, number>>,
+    apart: readonly string[],
+  ): Promise<JointTerms>;
   dispose(): void;
 }
 

@@ -2,7 +2,7 @@
 import type { LogEntry } from "./callbacks.js";
 import { RunningTotals } from "./metrics.js";
 import type { StepResult } from "./step.js";
-import type { TaskTotal } from "./window.js";
+import type { TaskTotal } from "./task_totals.js";
 
 interface StepTotal {
   readonly sum: number;
@@ -52,6 +52,11 @@ export class SinceLog {
 
   get steps(): number {
     return this.#steps;
+  }
+
+  /** Whether the norms of the tasks' gradients are known of a step. */
+  get hasNorms(): boolean {
+    return Object.keys(this.#norms).length > 0;
   }
 
   /** Starts the clock, at the beginning of a run. */

@@ -4,10 +4,12 @@ import type { CausalLM } from "../models/causal_lm.js";
 import { AdamW, clipDivisor, decayGroups } from "../optim/index.js";
 import type { Parameter } from "../tensor/index.js";
 import type { TrainingArguments } from "./arguments.js";
+import { JointWindow, planJointly } from "./joint_window.js";
 import { MicroBatchRunner } from "./micro_batch.js";
 import type { Mixture } from "./mixture.js";
 import type { Objective, TaggedBatch } from "./objective.js";
-import { Window, type TaskTotal } from "./window.js";
+import type { TaskTotal } from "./task_totals.js";
+import { Window } from "./window.js";
 
 export interface StepOptions {
   readonly model: CausalLM;
@@ -27,10 +29,20 @@ export interface StepResult {
   readonly totals: ReadonlyMap<string, TaskTotal>;
   /** Norm of the gradient before clipping. */
   readonly norm: number;
+  /** Norms of the tasks' mean gradients, where they were measured. */
   readonly taskNorms: Readonly<Record<string, number>>;
   /** What each task's mean gradient was multiplied by. */
   readonly factors: Readonly<Record<string, number>>;
   readonly learningRate: number;
+}
+
+/** What a step is told. */
+export interface StepPlan {
+  /** Steps done before this one. */
+  readonly step: number;
+  readonly learningRate: number;
+  /** Whether the norms of the tasks' gradients are wanted, even where they take further passes. */
+  readonly norms: boolean;
 }
 
 /** What is to happen inside a step. What they throw ends it, and nothing has changed if the optimiser has not run. */
@@ -69,15 +81,10 @@ export class StepRunner {
     );
   }
 
-  /** @param step steps done before this one */
-  async run(
-    batches: readonly TaggedBatch[],
-    step: number,
-    learningRate: number,
-    hooks: StepHooks,
-  ): Promise<StepResult> {
+  async run(batches: readonly TaggedBatch[], place: StepPlan, hooks: StepHooks): Promise<StepResult> {
     const { mixture, args, afterStep } = this.#options;
-    const window = new Window();
+    const { step, learningRate } = place;
+    const window = this.#window(batches, place.norms);
     let tokens = 0;
     try {
       for (const [i, { objective, batch }] of batches.entries()) {
@@ -85,9 +92,8 @@ export class StepRunner {
         // Batches carry the name of the objective that made them, so that the type is the objective's.
         const typed = batch as never;
         tokens += runner.objective.tokens(typed);
-        const results = await runner.train(typed, [args.seed | 0, (step * 4096 + i) | 0]);
-        // The window owns the gradients from here on, and frees them should anything below throw.
-        await window.add(results);
+        // The window owns the gradients, and frees them should anything below throw.
+        const results = await window.train(runner, typed, [args.seed | 0, (step * 4096 + i) | 0]);
         for (const [task, { sum, weight }] of Object.entries(results)) {
           if (!Number.isFinite(sum)) throw this.#diverged(`${task} loss`, sum, step);
           if (weight === 0) throw nothingToLearn(task);
@@ -108,6 +114,15 @@ export class StepRunner {
     } finally {
       window.dispose();
     }
+  }
+
+  #window(batches: readonly TaggedBatch[], norms: boolean): Window | JointWindow {
+    const weights = batches.map(({ objective, batch }) => {
+      const runner = this.#runner(objective);
+      return runner.joins ? runner.objective.weights?.(batch as never) : undefined;
+    });
+    const plan = planJointly(weights, this.#options.mixture);
+    return plan === undefined ? new Window() : new JointWindow(plan, norms);
   }
 
   #runner(name: string): MicroBatchRunner<never> {

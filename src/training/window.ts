@@ -1,16 +1,11 @@
 /** @file One optimiser step's worth of micro-batches: summed gradients for each task, then one mixed gradient. */
 import { compile, HostTensor, lerp, stack, sum, type Tensor } from "../tensor/index.js";
 import type { DeviceTensor } from "../torch/device_tensor.js";
-import type { TermResult } from "./micro_batch.js";
+import { accumulate, finished, squared, widened } from "./gradient_sums.js";
+import type { MicroBatchKey, MicroBatchRunner, TermResult } from "./micro_batch.js";
 import type { Mixture } from "./mixture.js";
 import { TaskGradients } from "./task_gradients.js";
-
-/** What a task's micro-batches came to. */
-export interface TaskTotal {
-  readonly sum: number;
-  readonly weight: number;
-  readonly metrics: Readonly<Record<string, number>>;
-}
+import { TaskTotals, type TaskTotal } from "./task_totals.js";
 
 export interface MixedGradient {
   /** The tasks' mean losses, each times its factor. */
@@ -26,35 +21,6 @@ export interface MixedGradient {
   /** What each task's mean gradient was multiplied by. */
   readonly factors: Readonly<Record<string, number>>;
 }
-
-/** Micro-batches may leave gradients in half precision; they are added up and stepped with in float32. */
-const widened = (gradient: Tensor): Tensor =>
-  gradient.dtype === "float64" ? gradient : gradient.to("float32");
-
-/** Sum of the squares of all elements. */
-function squared(gradient: Tensor): Tensor {
-  const flat = gradient.reshape([gradient.numel]);
-  return flat.dot(flat);
-}
-
-const accumulate = compile(
-  (total: readonly Tensor[], more: readonly Tensor[]) =>
-    total.map((gradient, i) => widened(gradient).add(widened(more[i]!))),
-  { donate: [0, 1] },
-);
-
-const single = compile(
-  (gradients: readonly Tensor[]) => {
-    const squares: Tensor[] = [];
-    const wide = gradients.map((gradient) => {
-      const result = widened(gradient);
-      squares.push(squared(result));
-      return result;
-    });
-    return { gradients: wide, squared: sum(stack(squares)) };
-  },
-  { donate: [0] },
-);
 
 /** Parameter by parameter, so that what is read twice is still in the cache. */
 const mixed = compile(
@@ -103,25 +69,31 @@ function interpolation(scales: readonly number[]): { readonly weights: number[];
 
 /** Collects the results of micro-batches. */
 export class Window {
-  readonly #totals = new Map<string, { sum: number; weight: number; metrics: Record<string, number> }>();
+  readonly #totals = new TaskTotals();
   readonly #gradients = new Map<string, DeviceTensor[]>();
+
+  /** Computes a micro-batch and takes it up. */
+  async train<Batch>(
+    runner: MicroBatchRunner<Batch>,
+    batch: Batch,
+    key: MicroBatchKey,
+  ): Promise<Readonly<Record<string, TaskTotal>>> {
+    const results = await runner.train(batch, key);
+    await this.add(results);
+    return results;
+  }
 
   /** Takes over the gradients of a micro-batch. */
   async add(results: Readonly<Record<string, TermResult>>): Promise<void> {
-    for (const [task, { sum: loss, weight, metrics, gradients }] of Object.entries(results)) {
-      const total = this.#totals.get(task) ?? { sum: 0, weight: 0, metrics: {} };
-      total.sum += loss;
-      total.weight += weight;
-      for (const [name, value] of Object.entries(metrics))
-        total.metrics[name] = (total.metrics[name] ?? 0) + value;
-      this.#totals.set(task, total);
+    this.#totals.add(results);
+    for (const [task, { gradients }] of Object.entries(results)) {
       const sofar = this.#gradients.get(task);
       this.#gradients.set(task, sofar === undefined ? gradients : await accumulate(sofar, gradients));
     }
   }
 
   get totals(): ReadonlyMap<string, TaskTotal> {
-    return this.#totals;
+    return this.#totals.all;
   }
 
   /**
@@ -130,9 +102,9 @@ export class Window {
    */
   async mix(mixture: Mixture): Promise<MixedGradient> {
     const held = [...this.#gradients.keys()];
-    const weightOf = (task: string): number => this.#totals.get(task)!.weight;
+    const weightOf = (task: string): number => this.#totals.weightOf(task);
     const tasks = held.filter((task) => weightOf(task) > 0);
-    const losses = tasks.map((task) => this.#totals.get(task)!.sum / weightOf(task));
+    const losses = tasks.map((task) => this.#totals.meanOf(task));
     const measures = mixture.measures ? await this.#measure(tasks) : undefined;
     const chosen = mixture.factors({ tasks, losses, gradients: measures });
     const factors = Object.fromEntries(tasks.map((task, k) => [task, chosen.gradients[k]!]));
@@ -141,7 +113,7 @@ export class Window {
     this.#gradients.clear();
     const only = tasks[0];
     if (only !== undefined && held.length === 1 && factors[only]! !== 0) {
-      const { gradients: kept, squared } = await single(gradients[0]!);
+      const { gradients: kept, squared } = await finished(gradients[0]!);
       const divisor = weightOf(only) / factors[only]!;
       const root = Math.sqrt(take(squared));
       return {
@@ -178,7 +150,7 @@ export class Window {
   async #measure(tasks: readonly string[]): Promise<TaskGradients> {
     if (tasks.length === 0) return new TaskGradients([]);
     const pairs = await measured(tasks.map((task) => this.#gradients.get(task)!));
-    const weights = tasks.map((task) => this.#totals.get(task)!.weight);
+    const weights = tasks.map((task) => this.#totals.weightOf(task));
     const means = pairs.map((row, i) =>
       row.map((of, k) => {
         const values = of.toNumbers().map((value) => value / (weights[i]! * weights[i + k]!));

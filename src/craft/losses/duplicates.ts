@@ -43,21 +43,32 @@ export interface HostHashes {
   readonly negativeHash?: Int32Array | undefined;
 }
 
-/** Whether some pair of a batch has a negative among the others, or among hard negatives. */
-export function hasNegatives({
+/** Which anchors of a batch have a negative among the others, or among hard negatives. */
+export function anchorsWithNegatives({
   anchorHash,
   positiveHash,
   negativeHash = new Int32Array(),
-}: HostHashes): boolean {
-  const same = (i: number, j: number): boolean =>
-    positiveHash[i] === positiveHash[j] ||
-    anchorHash[i] === positiveHash[j] ||
-    anchorHash[i] === anchorHash[j];
-  // The rule is not symmetric, so each ordered pair is looked at.
-  if (anchorHash.some((_, i) => positiveHash.some((_, j) => i !== j && !same(i, j)))) return true;
-  const differs = (hash: number, i: number): boolean => hash !== anchorHash[i] && hash !== positiveHash[i];
-  return anchorHash.some((_, i) => negativeHash.some((hash) => differs(hash, i)));
+}: HostHashes): boolean[] {
+  return Array.from(
+    anchorHash,
+    (own, i) =>
+      positiveHash.some((_, j) => i !== j && !same(anchorHash, positiveHash, i, j)) ||
+      negativeHash.some((hash) => hash !== own && hash !== positiveHash[i]),
+  );
 }
+
+/** Which positives of a batch have a negative among the anchors. */
+export const positivesWithNegatives = ({ anchorHash, positiveHash }: HostHashes): boolean[] =>
+  Array.from(positiveHash, (_, j) =>
+    anchorHash.some((_, i) => i !== j && !same(anchorHash, positiveHash, i, j)),
+  );
+
+/** Whether the positive of pair j says the same as pair i. Not symmetric. */
+const same = (anchorHash: Int32Array, positiveHash: Int32Array, i: number, j: number): boolean =>
+  positiveHash[i] === positiveHash[j] || anchorHash[i] === positiveHash[j] || anchorHash[i] === anchorHash[j];
+
+/** Whether some pair of a batch has a negative among the others, or among hard negatives. */
+export const hasNegatives = (batch: HostHashes): boolean => anchorsWithNegatives(batch).includes(true);
 
 /**
  * Checks {@link hasNegatives} on the host.

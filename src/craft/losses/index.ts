@@ -1,7 +1,15 @@
 /** @file The contrastive loss of CRAFT and its parts. */
 export { combineCraftLosses, requireAlpha } from "./combine.js";
 export { infoNCE, type ContrastInput, type ContrastOutput } from "./contrast.js";
-export { hasNegatives, requireNegatives, sameTexts, type HostHashes, type TextHashes } from "./duplicates.js";
+export {
+  anchorsWithNegatives,
+  hasNegatives,
+  positivesWithNegatives,
+  requireNegatives,
+  sameTexts,
+  type HostHashes,
+  type TextHashes,
+} from "./duplicates.js";
 export {
   InfoNCELoss,
   temperatureRange,

@@ -84,16 +84,21 @@ export class NegativeQueue implements Carried {
     return { vectors: this.#vectors, hashes: this.#hashes, filled };
   }
 
-  /** Whether some pair of a batch has a negative here. */
-  hasNegatives({ anchorHash, positiveHash }: HostHashes): boolean {
+  /** Which anchors of a batch have a negative here. */
+  anchorsWithNegatives({ anchorHash, positiveHash }: HostHashes): boolean[] {
     const hashes = this.#hashes.toTypedArray();
-    for (let j = 0; j < this.#filled; j++) {
+    const found = Array.from(anchorHash, () => false);
+    for (let j = 0; j < this.#filled && found.includes(false); j++) {
       const [anchor, positive] = [hashes[j], hashes[this.size + j]];
-      const own = (i: number): boolean =>
-        positiveHash[i] === positive || anchorHash[i] === positive || anchorHash[i] === anchor;
-      if (anchorHash.some((_, i) => !own(i))) return true;
+      for (const i of found.keys())
+        found[i] ||= positiveHash[i] !== positive && anchorHash[i] !== positive && anchorHash[i] !== anchor;
     }
-    return false;
+    return found;
+  }
+
+  /** Whether some pair of a batch has a negative here. */
+  hasNegatives(batch: HostHashes): boolean {
+    return this.anchorsWithNegatives(batch).includes(true);
   }
 
   /**

@@ -1,4 +1,5 @@
 /** @file The objective of rows that are their own pairs. */
+import { labelPositions } from "../../data/label_positions.js";
 import type { CausalLM } from "../../models/index.js";
 import { drawsRandomNumbers, type Tensor } from "../../tensor/index.js";
 import type { Feeds, LossTerm, TracedFeeds } from "../../training/objective.js";
@@ -7,7 +8,7 @@ import type { SelfAlignBatch } from "../data/collator.js";
 import type { SelfAlignViews } from "../data/collator_options.js";
 import type { Chunk, Encoding } from "../grad_cache.js";
 import { PooledObjective, type PooledObjectiveOptions } from "./pooled.js";
-import { contrastFeeds, contrastiveTerm } from "./terms.js";
+import { contrastedPairs, contrastFeeds, contrastiveTerm } from "./terms.js";
 import { inPass, maskFeed, pooledTexts, rowsOf, someTexts } from "./texts.js";
 
 export interface SelfAlignObjectiveOptions extends PooledObjectiveOptions {
@@ -74,6 +75,13 @@ export class SelfAlignObjective extends PooledObjective<SelfAlignBatch> {
 
   contrast([anchor, positive]: readonly Tensor[], feeds: TracedFeeds): LossTerm {
     return contrastiveTerm(this.nce, { anchor: anchor!, positive: positive! }, feeds);
+  }
+
+  weights(batch: SelfAlignBatch): { readonly sft: number; readonly contrastive: number } {
+    return {
+      sft: labelPositions(batch).count,
+      contrastive: contrastedPairs(this.nce, batch, this.memory),
+    };
   }
 
   tokens(batch: SelfAlignBatch): number {

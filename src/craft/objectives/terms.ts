@@ -2,7 +2,9 @@
 import { cat, expand, HostTensor, ones, unsqueeze, type Tensor } from "../../tensor/index.js";
 import type { Feeds, LossTerm, TracedFeeds } from "../../training/objective.js";
 import {
+  anchorsWithNegatives,
   hasNegatives,
+  positivesWithNegatives,
   queuedNegatives,
   requireNegatives,
   type HostHashes,
@@ -46,6 +48,18 @@ export function contrastFeeds(hashes: HostHashes, memory: ContrastiveMemory | un
     }),
     ...memory?.feeds(),
   };
+}
+
+/** The weight of {@link contrastiveTerm} in training, counted on the host. */
+export function contrastedPairs(
+  nce: InfoNCELoss,
+  hashes: HostHashes,
+  memory: ContrastiveMemory | undefined,
+): number {
+  const count = (pairs: readonly boolean[]): number => pairs.filter(Boolean).length;
+  const queued = memory?.queue?.anchorsWithNegatives(hashes);
+  const forward = count(anchorsWithNegatives(hashes).map((found, i) => found || queued?.[i] === true));
+  return nce.symmetric ? (forward + count(positivesWithNegatives(hashes))) / 2 : forward;
 }
 
 /** InfoNCE of pooled texts; weight is the number of pairs that have a negative. */

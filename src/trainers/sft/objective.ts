@@ -93,6 +93,10 @@ export class SFTObjective implements Objective<LanguageModelingBatch> {
     return { sft: tokenTerm(model, model.hiddenStates(inputIds!, options), feeds, this.#smoothing) };
   }
 
+  weights(batch: LanguageModelingBatch): { readonly sft: number } {
+    return { sft: labelPositions(batch).count };
+  }
+
   tokens(batch: LanguageModelingBatch): number {
     return countTokens(batch.attentionMask);
   }

@@ -22,7 +22,8 @@ import { Parameter } from "../../../src/tensor/index.js";
 import { DeviceTensor, liveTensors } from "../../../src/torch/device_tensor.js";
 import { loadTorch } from "../../../src/torch/torch.js";
 import { SFTObjective } from "../../../src/trainers/sft/objective.js";
-import { FixedMixture } from "../../../src/training/index.js";
+import { FixedMixture, type Mixture, type TaggedBatch } from "../../../src/training/index.js";
+import { JointWindow, planJointly } from "../../../src/training/joint_window.js";
 import { MicroBatchRunner } from "../../../src/training/micro_batch.js";
 import { Window } from "../../../src/training/window.js";
 import { largestDifference, need } from "../fixtures.js";
@@ -148,7 +149,11 @@ async function* windows({ strategy, accumulation, beta, lengthStrategy, count = 
 
 const alphas = [0.3, 0.85];
 
-describe.each(["paired_dataset", "self_align"] as const)("%s", (strategy) => {
+describe.each([
+  { strategy: "paired_dataset", joint: false },
+  { strategy: "self_align", joint: false },
+  { strategy: "self_align", joint: true },
+] as const)("$strategy, with one backward pass for both losses: $joint", ({ strategy, joint }) => {
   describe.each([false, true])("with adapters: %s", (adapters) => {
     let parts: Awaited<ReturnType<typeof build>>;
     beforeAll(async () => {
@@ -156,22 +161,39 @@ describe.each(["paired_dataset", "self_align"] as const)("%s", (strategy) => {
     });
     afterAll(() => parts.dispose());
 
+    /** Measures the tasks' gradients too, or not. */
+    function jointWindow(batches: readonly TaggedBatch[], mixture: Mixture, measures: boolean): JointWindow {
+      const weights = batches.map(({ objective, batch }) =>
+        parts.runners.get(objective)!.objective.weights?.(batch as never),
+      );
+      return new JointWindow(planJointly(weights, mixture)!, measures);
+    }
+
     async function check(setting: Setting, alpha: number): Promise<readonly number[]> {
       const sizes: number[] = [];
       for await (const { window: batches, seen } of windows(setting)) {
         sizes.push(batches.length);
-        const window = new Window();
+        const mixture = new FixedMixture({ sft: alpha, contrastive: 1 - alpha });
+        const window = joint ? jointWindow(batches, mixture, sizes.length % 2 === 0) : new Window();
         for (const { objective, batch } of batches)
-          await window.add(await parts.runners.get(objective)!.train(batch as never, [1, 1]));
-        const { gradients, divisor } = await window.mix(
-          new FixedMixture({ sft: alpha, contrastive: 1 - alpha }),
-        );
+          await window.train(parts.runners.get(objective)!, batch as never, [1, 1]);
+        const { gradients, divisor, norm: length, taskNorms } = await window.mix(mixture);
+        window.dispose();
         const { sft, contrastive } = await parts.totals(seen);
-        const expected = mixed([
-          [alpha, addTotals(sft)],
-          [1 - alpha, addTotals(contrastive)],
-        ]);
-        const trained = new Map(parts.named.map(([name]) => [name, need(expected, name)]));
+        const [ofTokens, ofPairs] = [addTotals(sft), addTotals(contrastive)];
+        const among = (gradient: ReadonlyMap<string, readonly number[]>) =>
+          new Map(parts.named.map(([name]) => [name, need(gradient, name)]));
+        const trained = among(
+          mixed([
+            [alpha, ofTokens],
+            [1 - alpha, ofPairs],
+          ]),
+        );
+        if (!joint || sizes.length % 2 === 0) {
+          expect(taskNorms["sft"]).toBeCloseTo(norm(among(mixed([[1, ofTokens]]))), 9);
+          expect(taskNorms["contrastive"]).toBeCloseTo(norm(among(mixed([[1, ofPairs]]))), 9);
+        } else expect(taskNorms).toEqual({});
+        expect(length).toBeCloseTo(norm(trained), 9);
         const size = norm(trained);
         for (const [i, [name]] of parts.named.entries()) {
           using gradient = gradients[i]!;
