@@ -13,7 +13,7 @@ import { Random } from "../../../src/random.js";
 import { DeviceTensor } from "../../../src/torch/device_tensor.js";
 import { loadTorch } from "../../../src/torch/torch.js";
 import { MicroBatchRunner } from "../../../src/training/micro_batch.js";
-import { largestDifference } from "../fixtures.js";
+import { largestDifference, need } from "../fixtures.js";
 import { sftRows, temporaryFolders, tinyModel } from "../training/tiny.js";
 import { craftTrainer, train } from "./trainer_runs.js";
 
@@ -126,4 +126,71 @@ describe("views of one pass", () => {
     expect(passes).toBe(1);
     expect(largestDifference(anchorMean, positiveMean)).toBeGreaterThan(1e-2);
   });
+});
+
+describe("one backward pass for both losses", () => {
+  it("teaches the same bit for bit whatever is logged", async () => {
+    const options = { craftStrategy: "self_align", craftProjectionDropout: 0.1, maxSteps: 6 } as const;
+    const { weights, log } = await train(newFolder, options);
+    expect(log.every((entry) => entry["grad_norm/sft"]! > 0)).toBe(true);
+    const seldom = await train(newFolder, { ...options, loggingSteps: 3 });
+    expect(seldom.weights).toEqual(weights);
+    const without = await train(newFolder, { ...options, craftReportMetrics: ["temperature"] });
+    expect(without.weights).toEqual(weights);
+    expect(Object.keys(without.log[0]!).filter((name) => name.startsWith("grad_norm/"))).toEqual([]);
+  });
+
+  it("teaches what one pass for each loss teaches, but for rounding", async () => {
+    const options = { craftStrategy: "self_align", maxSteps: 6 } as const;
+    const { weights } = await train(newFolder, options);
+    // A limit that is never reached needs the tasks' gradients by themselves.
+    const limit = { craftGradientClipPerTask: true, craftGradientClipValue: 1e6 };
+    const separate = await train(newFolder, { ...options, ...limit });
+    for (const [name, values] of weights)
+      expect(largestDifference(need(separate.weights, name), values), name).toBeLessThanOrEqual(1e-4);
+  });
+
+  it.each([false, true])(
+    "counts the pairs that have a negative beforehand; symmetric: %s",
+    async (symmetric) => {
+      const model = await tinyModel();
+      const nce = new InfoNCELoss({ hiddenSize: 16, projectionDim: dim, pooling: "mean", symmetric });
+      const queue = new NegativeQueue({ size: 4, dim });
+      const memory = new ContrastiveMemory(dim, queue);
+      const objective = new SelfAlignObjective({ nce, memory, views: "prompt_response" });
+      const runner = new MicroBatchRunner(objective, {
+        model,
+        parameters: nce.parameters(),
+        gradientCheckpointing: false,
+      });
+      const batch = new CRAFTCollator().collateSelfAlign(sftRows(4, 6, 9));
+      // Positive 2 says the same as anchor 0 and as pair 3, and its own anchor the same as anchor 1.
+      const [a, b, c, p] = [1, 2, 3, 4];
+      const hashes = {
+        anchorHash: Int32Array.of(p, a, a, b),
+        positiveHash: Int32Array.of(c, 5, p, p),
+      };
+      const repeated = { ...batch, ...hashes };
+      const alike = {
+        ...batch,
+        anchorHash: Int32Array.of(a, a, a, a),
+        positiveHash: Int32Array.of(b, b, b, b),
+      };
+      const found: number[] = [];
+      for (const each of [repeated, alike, batch]) {
+        const weights = objective.weights(each);
+        found.push(weights.contrastive);
+        if (weights.contrastive === 0) continue;
+        const terms = await runner.train(each, [1, 1]);
+        expect(terms["contrastive"]!.weight).toBe(weights.contrastive);
+        expect(terms["sft"]!.weight).toBe(weights.sft);
+        for (const { gradients } of Object.values(terms))
+          for (const gradient of gradients) gradient.dispose();
+        // The next batch finds these in the queue.
+        queue.advance();
+      }
+      expect(found).toEqual(symmetric ? [3.5, 2, 4] : [4, 4, 4]);
+      for (const each of [runner, nce, queue, model]) each.dispose();
+    },
+  );
 });
