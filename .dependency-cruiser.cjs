@@ -3,6 +3,7 @@ const order = [
   "torch",
   "tensor",
   "nn",
+  "hub",
   "models",
   "text",
   "data",
