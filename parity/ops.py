@@ -39,6 +39,12 @@ def attention(q, k, v, bias, scale=None):
         return F.scaled_dot_product_attention(q, k, v, bias, scale=scale)
 
 
+def capped(q, k, v, bias, cap):
+    k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return torch.softmax(cap * torch.tanh(scores / cap) + bias, -1) @ v
+
+
 def mix(x):
     """The 32-bit finaliser lowbias32."""
     x = numpy.atleast_1d(x)

@@ -37,6 +37,7 @@ export function passesOf(model: CausalLM, packed: boolean): Passes {
         const hidden = model.hiddenStates(inputIds, {
           positions: column.sub(starts.reshape([rows, 1])).maximum(0),
           bias: visibleBias(column.reshape([columns, 1]), column, starts),
+          columns: { queries: column, keys: column },
           cache,
           at: arange(1, rows + 1)
             .mul(columns)
@@ -52,6 +53,7 @@ export function passesOf(model: CausalLM, packed: boolean): Passes {
         const hidden = model.hiddenStates(token, {
           positions: column.sub(starts.reshape([rows, 1])),
           bias: visibleBias(column.reshape([1, 1]), columns, starts),
+          columns: { queries: column, keys: columns },
           cache,
         });
         return { logits: model.logits(hidden.select(1, 0)), cache: cache.content };

@@ -5,18 +5,16 @@ import type { DeviceTensor } from "../torch/device_tensor.js";
 import { isFloating, type DType } from "../torch/dtype.js";
 import { autoDtype, readProcessor } from "../torch/environment.js";
 import { loadTorch, requireDevice } from "../torch/torch.js";
+import { architectureOf } from "./architectures.js";
 import type { CausalLM } from "./causal_lm.js";
 import { openCheckpoint } from "./checkpoint.js";
 import {
-  llamaConfigFromJson,
   readConfig,
   readGenerationConfig,
-  requireModelType,
   writeConfig,
   writeGenerationConfig,
   type ModelConfig,
 } from "./config.js";
-import { LlamaForCausalLM } from "./llama.js";
 import { ParameterSource } from "./parameter_source.js";
 import { JsonFields } from "./json_fields.js";
 import type { JsonObject } from "./python_json.js";
@@ -29,25 +27,6 @@ export interface LoadOptions {
    */
   readonly dtype?: DType | "auto";
   readonly device?: Device;
-}
-
-type Build = (config: ModelConfig, source: ParameterSource) => CausalLM;
-
-/** The architectures, by `model_type` in config.json. */
-const architectures: ReadonlyMap<string, Build> = new Map([
-  [
-    "llama",
-    ({ json, file }: ModelConfig, source: ParameterSource) =>
-      new LlamaForCausalLM(llamaConfigFromJson(json, file), source),
-  ],
-]);
-
-/** Values of `model_type` that can be loaded. */
-export const supportedModelTypes: readonly string[] = [...architectures.keys()];
-
-function builder(config: ModelConfig): Build {
-  requireModelType(config, supportedModelTypes);
-  return architectures.get(config.modelType)!;
 }
 
 /** The dtype that `auto` stands for on this machine. */
@@ -73,7 +52,7 @@ export const AutoModelForCausalLM = {
    */
   async fromPretrained(folder: string, options: LoadOptions = {}): Promise<CausalLM> {
     const config = readConfig(folder);
-    const build = builder(config);
+    const build = architectureOf(config);
     const device = options.device ?? cpu;
     const dtype = resolveDType(options.dtype, device);
     await loadTorch();
@@ -104,7 +83,7 @@ export const AutoModelForCausalLM = {
       modelType: typeof json["model_type"] === "string" ? json["model_type"] : "",
       json,
     };
-    const build = builder(config);
+    const build = architectureOf(config);
     const device = options.device ?? cpu;
     const dtype = resolveDType(options.dtype, device);
     await loadTorch();

@@ -26,6 +26,14 @@ export interface ForwardOptions {
   readonly at?: Tensor | undefined;
   /** Added to the attention scores in place of the causal bias, broadcastable to [batch, 1, length, keys]. */
   readonly bias?: Tensor | undefined;
+  /** Where the tokens, and the keys that they may see, stand in their row; for layers with a window, beside a bias. */
+  readonly columns?: Columns | undefined;
+}
+
+/** Places in a row, for layers that see a window of it: int64 [length] and [keys]. */
+export interface Columns {
+  readonly queries: Tensor;
+  readonly keys: Tensor;
 }
 
 /** Where a model keeps keys and values while it generates. */

@@ -86,6 +86,26 @@ export class JsonFields {
     return new JsonFields(value, this.file, `${this.#prefix}${key}.`);
   }
 
+  /** A list of numbers; empty where the field is absent. */
+  numbers(key: string, range: Range = {}): number[] {
+    return this.#list(key, "must be a list of numbers").map((item) => {
+      const number = item instanceof JsonNumber ? item.value : item;
+      if (typeof number !== "number" || !Number.isFinite(number))
+        throw this.error(key, "must be a list of finite numbers");
+      this.#inRange(key, number, range);
+      return number;
+    });
+  }
+
+  /** A list of texts; undefined where the field is absent. */
+  optionalStrings(key: string): string[] | undefined {
+    if (!this.has(key)) return undefined;
+    return this.#list(key, "must be a list of texts").map((item) => {
+      if (typeof item !== "string") throw this.error(key, "must be a list of texts");
+      return item;
+    });
+  }
+
   /** An integer or a list of integers, as a list. */
   integers(key: string, range: Range = {}): number[] {
     const value = this.#raw(key);
@@ -120,6 +140,13 @@ export class JsonFields {
 
   #raw(key: string): Exclude<JsonValue, null> | undefined {
     return Object.hasOwn(this.json, key) ? (this.json[key] ?? undefined) : undefined;
+  }
+
+  #list(key: string, otherwise: string): readonly JsonValue[] {
+    const value = this.#raw(key);
+    if (value === undefined) return [];
+    if (!Array.isArray(value)) throw this.error(key, otherwise);
+    return value as readonly JsonValue[];
   }
 
   #number(key: string): number | undefined {

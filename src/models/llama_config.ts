@@ -1,13 +1,20 @@
 /** @file The config.json of Llama models, with the defaults of transformers' LlamaConfig. */
 import { isDeepStrictEqual } from "node:util";
+import type { Activation } from "../nn/activation.js";
 import { isFloating, type DType } from "../torch/dtype.js";
 import { readConfigDType } from "./config_file.js";
+import {
+  readActivation,
+  readAttentionDropout,
+  readEosTokenIds,
+  readHeadDim,
+  readKeyValueHeads,
+  refuseUnsupported,
+  rotaryHeadDim,
+} from "./decoder_config.js";
 import { JsonFields } from "./json_fields.js";
 import { jsonFloat, type JsonObject, type JsonValue } from "./python_json.js";
 import { readRope, writeRope, type RopeParameters } from "./rope_config.js";
-
-/** `gelu_tanh` is GELU by its tanh approximation. */
-export type Activation = "silu" | "gelu" | "gelu_tanh";
 
 export interface LlamaConfig {
   readonly modelType: "llama";
@@ -41,17 +48,6 @@ export interface LlamaConfig {
   readonly json: JsonObject;
 }
 
-const activations: Readonly<Record<string, Activation>> = {
-  silu: "silu",
-  swish: "silu",
-  gelu: "gelu",
-  gelu_python: "gelu",
-  gelu_new: "gelu_tanh",
-  gelu_fast: "gelu_tanh",
-  gelu_accurate: "gelu_tanh",
-  gelu_pytorch_tanh: "gelu_tanh",
-  gelu_python_tanh: "gelu_tanh",
-};
 const activationNames: Readonly<Record<Activation, string>> = {
   silu: "silu",
   gelu: "gelu",
@@ -72,6 +68,7 @@ export function llamaConfigFromJson(json: JsonObject, file: string): LlamaConfig
   const size = { min: 1 };
   const hiddenSize = fields.integer("hidden_size", 4096, size);
   const numAttentionHeads = fields.integer("num_attention_heads", 32, size);
+  const headDim = rotaryHeadDim(fields, readHeadDim(fields, hiddenSize, numAttentionHeads));
   const maxPositionEmbeddings = fields.integer("max_position_embeddings", 2048, size);
   const [padTokenId, bosTokenId] = ["pad_token_id", "bos_token_id"].map((key) => tokenId(fields, key));
   return {
@@ -81,71 +78,23 @@ export function llamaConfigFromJson(json: JsonObject, file: string): LlamaConfig
     intermediateSize: fields.integer("intermediate_size", 11_008, size),
     numHiddenLayers: fields.integer("num_hidden_layers", 32, size),
     numAttentionHeads,
-    numKeyValueHeads: keyValueHeads(fields, numAttentionHeads),
-    headDim: headDim(fields, hiddenSize, numAttentionHeads),
-    hiddenAct: activation(fields),
+    numKeyValueHeads: readKeyValueHeads(fields, numAttentionHeads),
+    headDim,
+    hiddenAct: readActivation(fields, "hidden_act", "silu"),
     maxPositionEmbeddings,
     initializerRange: fields.number("initializer_range", 0.02, { min: 0, max: 1 }),
     rmsNormEps: fields.number("rms_norm_eps", 1e-6, { min: 0 }),
     tieWordEmbeddings: fields.boolean("tie_word_embeddings", false),
     attentionBias: fields.boolean("attention_bias", false),
-    attentionDropout: attentionDropout(fields),
+    attentionDropout: readAttentionDropout(fields),
     mlpBias: fields.boolean("mlp_bias", false),
-    rope: readRope(fields, maxPositionEmbeddings),
+    rope: readRope(fields, { maxPositionEmbeddings, rotarySize: headDim }),
     padTokenId,
     bosTokenId: "bos_token_id" in json ? bosTokenId : 1,
-    eosTokenIds: "eos_token_id" in json ? fields.integers("eos_token_id", { min: 0 }) : [2],
+    eosTokenIds: readEosTokenIds(fields, [2]),
     dtype: readConfigDType(fields),
     json,
   };
-}
-
-function refuseUnsupported(fields: JsonFields): void {
-  const remedy = "Use a model without it";
-  const quantised = "weights that were saved quantised are not supported";
-  fields.refuseUnless("quantization_config", [], quantised, "Use the unquantised model");
-  fields.refuseUnless("per_layer_config", [{}], "settings of single layers are not supported", remedy);
-  fields.refuseUnless("is_encoder_decoder", [false], "encoder-decoder models are not supported", remedy);
-}
-
-function keyValueHeads(fields: JsonFields, heads: number): number {
-  const count = fields.integer("num_key_value_heads", heads, { min: 1 });
-  if (heads % count !== 0)
-    throw fields.error("num_key_value_heads", `does not divide num_attention_heads, which is ${heads}`);
-  return count;
-}
-
-function headDim(fields: JsonFields, hiddenSize: number, heads: number): number {
-  const given = fields.optionalInteger("head_dim", { min: 1 });
-  if (given === undefined && hiddenSize % heads !== 0)
-    throw fields.error("hidden_size", `is not a multiple of num_attention_heads, which is ${heads}`);
-  const dim = given ?? hiddenSize / heads;
-  if (dim % 2 !== 0) {
-    const [key, reason] =
-      given === undefined
-        ? (["hidden_size", `divided by num_attention_heads gives ${dim}`] as const)
-        : (["head_dim", "is odd"] as const);
-    throw fields.error(key, `${reason}; rotary embeddings need an even number`);
-  }
-  return dim;
-}
-
-function activation(fields: JsonFields): Activation {
-  const name = fields.optionalString("hidden_act") ?? "silu";
-  const found = Object.hasOwn(activations, name) ? activations[name] : undefined;
-  if (found === undefined)
-    throw fields.error(
-      "hidden_act",
-      "is not a supported activation",
-      `Supported are ${Object.keys(activations).join(", ")}`,
-    );
-  return found;
-}
-
-function attentionDropout(fields: JsonFields): number {
-  const rate = fields.number("attention_dropout", 0, { min: 0 });
-  if (rate >= 1) throw fields.error("attention_dropout", "must be below 1");
-  return rate;
 }
 
 /** The first Llama checkpoints write -1 for no token. */

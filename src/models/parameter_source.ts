@@ -1,5 +1,6 @@
 import { CraftError } from "../errors.js";
 import { Linear } from "../nn/linear.js";
+import { RMSNorm } from "../nn/rms_norm.js";
 import { normalInit } from "../nn/init.js";
 import { Random } from "../random.js";
 import { Parameter, type Shape } from "../tensor/index.js";
@@ -23,11 +24,11 @@ interface SourceOptions {
 export class ParameterSource {
   /** The dtype that the model computes in and stores its parameters in. */
   readonly dtype: DType;
-  readonly #make: (name: string, shape: Shape) => DeviceTensor;
+  readonly #make: (name: string, shape: Shape, initial?: number) => DeviceTensor;
   readonly #asked = new Set<string>();
   readonly #made: Parameter[] = [];
 
-  private constructor(dtype: DType, make: (name: string, shape: Shape) => DeviceTensor) {
+  private constructor(dtype: DType, make: (name: string, shape: Shape, initial?: number) => DeviceTensor) {
     this.dtype = dtype;
     this.#make = make;
   }
@@ -56,25 +57,30 @@ export class ParameterSource {
     });
   }
 
-  /** Normal weights with the given standard deviation; norms are one and biases zero. */
+  /** Normal weights with the given standard deviation; norms are the identity and biases zero. */
   static random(seed: number, std: number, { dtype, device }: SourceOptions): ParameterSource {
-    return new ParameterSource(dtype, (name, shape) => {
-      if (name.endsWith("norm.weight")) return DeviceTensor.full(shape, 1, dtype, device);
-      if (name.endsWith(".bias")) return DeviceTensor.full(shape, 0, dtype, device);
+    return new ParameterSource(dtype, (name, shape, initial) => {
+      if (initial !== undefined) return DeviceTensor.full(shape, initial, dtype, device);
       return normalInit(new Random(seed, name), shape, std, dtype, device);
     });
   }
 
-  parameter(name: string, shape: Shape): Parameter {
+  /** @param initial value of all elements in a model without a checkpoint; random ones by default */
+  parameter(name: string, shape: Shape, initial?: number): Parameter {
     this.#asked.add(name);
-    const parameter = new Parameter(this.#make(name, shape));
+    const parameter = new Parameter(this.#make(name, shape, initial));
     this.#made.push(parameter);
     return parameter;
   }
 
   linear(path: string, out: number, input: number, bias: boolean): Linear {
     const weight = this.parameter(`${path}.weight`, [out, input]);
-    return new Linear(weight, bias ? this.parameter(`${path}.bias`, [out]) : undefined);
+    return new Linear(weight, bias ? this.parameter(`${path}.bias`, [out], 0) : undefined);
+  }
+
+  /** @param offset see {@link RMSNorm} */
+  rmsNorm(path: string, size: number, eps: number, offset: 0 | 1 = 0): RMSNorm {
+    return new RMSNorm(this.parameter(`${path}.weight`, [size], 1 - offset), eps, offset);
   }
 
   /** Frees all parameters given so far: for a model whose building failed. */

@@ -1,4 +1,5 @@
-import { customVjp, gelu, mul, silu, siluBackward, type Tensor } from "../tensor/index.js";
+import { customVjp, mul, silu, siluBackward, type Tensor } from "../tensor/index.js";
+import { activate, type Activation } from "./activation.js";
 import { Module } from "./module.js";
 import { linearTogether, type Linear } from "./linear.js";
 
@@ -17,17 +18,18 @@ export function swiglu(gate: Tensor, up: Tensor): Tensor {
   )[0]!;
 }
 
-/** `gelu_tanh` is GELU by its tanh approximation. */
-export type GateActivation = "silu" | "gelu" | "gelu_tanh";
+/** act(gate) * up */
+export const gated = (gate: Tensor, up: Tensor, activation: Activation): Tensor =>
+  activation === "silu" ? swiglu(gate, up) : mul(activate(gate, activation), up);
 
 /** down(act(gate(x)) * up(x)), the feed-forward part of Llama's blocks. */
 export class GatedMLP extends Module {
   readonly gateProj: Linear;
   readonly upProj: Linear;
   readonly downProj: Linear;
-  readonly #activation: GateActivation;
+  readonly #activation: Activation;
 
-  constructor(gateProj: Linear, upProj: Linear, downProj: Linear, activation: GateActivation = "silu") {
+  constructor(gateProj: Linear, upProj: Linear, downProj: Linear, activation: Activation = "silu") {
     super();
     this.gateProj = gateProj;
     this.upProj = upProj;
@@ -37,8 +39,6 @@ export class GatedMLP extends Module {
 
   forward(x: Tensor): Tensor {
     const [gate, up] = linearTogether([this.gateProj, this.upProj], x);
-    const activation = this.#activation;
-    if (activation === "silu") return this.downProj.forward(swiglu(gate, up));
-    return this.downProj.forward(mul(gelu(gate, activation === "gelu" ? "none" : "tanh"), up));
+    return this.downProj.forward(gated(gate, up, this.#activation));
   }
 }

@@ -1,9 +1,9 @@
 import { CraftError } from "../errors.js";
 import { Parameter } from "../tensor/parameter.js";
 
-/** `qProj` to `q_proj`: names in checkpoints are the field's snake_case. */
+/** `qProj` to `q_proj` and `ln1` to `ln_1`: names in checkpoints are the field's snake_case. */
 export const checkpointName = (property: string): string =>
-  property.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  property.replace(/[A-Z]|\d+/g, (part) => `_${part.toLowerCase()}`);
 
 /**
  * A part of a model: parameters and further modules in its properties, and a forward function of its own shape.

@@ -1,4 +1,4 @@
-import { rmsNorm, type Tensor } from "../tensor/index.js";
+import { add, rmsNorm, type Tensor } from "../tensor/index.js";
 import type { DType } from "../torch/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { Module } from "./module.js";
@@ -7,16 +7,20 @@ import { Module } from "./module.js";
 export class RMSNorm extends Module {
   readonly weight: Parameter;
   readonly #eps: number;
+  readonly #offset: number;
 
-  constructor(weight: Parameter, eps: number) {
+  /** @param offset added to the weight: 1 for the models that keep it as a difference from 1 */
+  constructor(weight: Parameter, eps: number, offset: 0 | 1 = 0) {
     super();
     this.weight = weight;
     this.#eps = eps;
+    this.#offset = offset;
   }
 
   /** @param x [..., size]; the result is converted to `dtype`. */
   forward(x: Tensor, dtype: DType = x.dtype): Tensor {
     const wide = x.dtype === "float64" ? x : x.to("float32");
-    return rmsNorm(wide, this.weight.to(wide.dtype), this.#eps).to(dtype);
+    const weight = this.weight.to(wide.dtype);
+    return rmsNorm(wide, this.#offset === 0 ? weight : add(weight, this.#offset), this.#eps).to(dtype);
   }
 }

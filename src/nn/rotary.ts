@@ -13,7 +13,7 @@ import {
   type Tensor,
 } from "../tensor/index.js";
 
-/** Cosines and sines of the angles at each position, float32, broadcastable to [batch, heads, length, size / 2]. */
+/** Cosines and sines of the n angles at each position, float32, broadcastable to [batch, heads, length, n]. */
 export interface RotaryTables {
   readonly cos: Tensor;
   readonly sin: Tensor;
@@ -21,7 +21,7 @@ export interface RotaryTables {
 
 /**
  * @param positions int64 [length] or [batch, length]
- * @param inverseFrequencies float32 [size / 2]: radians per position for each pair of elements
+ * @param inverseFrequencies float32 [n] or [batch, 1, 1, n]: radians per position for each pair of elements
  * @param scaling factor of both tables
  */
 export function rotaryTables(positions: Tensor, inverseFrequencies: Tensor, scaling = 1): RotaryTables {
@@ -37,15 +37,21 @@ const scaleTables = ({ cos, sin }: RotaryTables, by: number): RotaryTables => ({
   sin: mul(sin, by),
 });
 
-function rotate(x: Tensor, { cos, sin }: RotaryTables): Tensor {
-  const half = x.shape.at(-1)! / 2;
+/** @param scale factor of the elements that the tables do not reach */
+function rotate(x: Tensor, { cos, sin }: RotaryTables, scale: number): Tensor {
+  const size = x.shape.at(-1)!;
+  const half = cos.shape.at(-1)!;
   const first = slice(x, -1, 0, half);
-  const second = slice(x, -1, half);
-  return cat([sub(mul(first, cos), mul(second, sin)), add(mul(second, cos), mul(first, sin))], -1);
+  const second = slice(x, -1, half, 2 * half);
+  const turned = [sub(mul(first, cos), mul(second, sin)), add(mul(second, cos), mul(first, sin))];
+  if (2 * half === size) return cat(turned, -1);
+  const rest = slice(x, -1, 2 * half);
+  return cat([...turned, scale === 1 ? rest : mul(rest, scale)], -1);
 }
 
 /**
- * Rotates each pair (x[i], x[i + size / 2]) of a head by its angle, in float32.
+ * Rotates each pair (x[i], x[i + n]) of a head by its angle, in float32, where the tables have n angles: half the size of
+ * a head, or less; the elements from 2n on stay where they are.
  *
  * @param x [batch, heads, length, size]
  * @param scale factor of the result; the scores' factor goes here, where it costs nothing
@@ -58,7 +64,7 @@ export function applyRotary(x: Tensor, tables: RotaryTables, scale = 1): Tensor 
   // The transpose of a rotation turns back by the same angle.
   return customVjp(
     [x],
-    (input) => ({ results: [rotate(input.contiguous(wide), scaled).to(dtype)], keep: undefined }),
-    ([g]) => [rotate(g!.to(wide), { cos: scaled.cos, sin: neg(scaled.sin) }).to(dtype)],
+    (input) => ({ results: [rotate(input.contiguous(wide), scaled, scale).to(dtype)], keep: undefined }),
+    ([g]) => [rotate(g!.to(wide), { cos: scaled.cos, sin: neg(scaled.sin) }, scale).to(dtype)],
   )[0]!;
 }

@@ -1,7 +1,7 @@
 /** @file Scaled dot-product attention with grouped key-value heads. */
 import { applyAll, type Layout, type Operation } from "../operation.js";
 import type { Tensor } from "../tensor.js";
-import { add, cast, mul, where } from "./elementwise.js";
+import { add, cast, mul, tanh, where } from "./elementwise.js";
 import { bmm } from "./matmul.js";
 import { contiguous, expand, permute, reshape, transpose, tril, unsqueeze } from "./shape.js";
 import { full, ones, zeros } from "../leaf.js";
@@ -63,6 +63,8 @@ export interface AttentionOptions {
   readonly bias: Tensor;
   /** Factor of the scores; 1 / sqrt(head size) by default. */
   readonly scale?: number;
+  /** Scores s become softcap * tanh(s / softcap) before the bias; only `products` can. */
+  readonly softcap?: number;
   /** `products` writes the scores out, `flash` never does; by default the faster one for the shape. */
   readonly kernel?: "products" | "flash";
   /** Rate at which attention weights are dropped where randomness is on; only `products` can. */
@@ -73,7 +75,7 @@ export interface AttentionOptions {
 const flashFrom = 768;
 
 /**
- * softmax(scale q k^T + bias) v, for each head.
+ * softmax(scale q k^T + bias) v, for each head; softmax(c tanh(scale q k^T / c) + bias) v with a soft cap c.
  *
  * @param q [batch, heads, queries, size]
  * @param k [batch, kvHeads, keys, size]; each key-value head serves heads / kvHeads query heads in a row
@@ -87,20 +89,33 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     throw new TypeError(`attention: ${heads} heads cannot share ${kvHeads} key-value heads`);
   const scale = options.scale ?? 1 / Math.sqrt(size);
   const rate = options.dropout ?? 0;
-  const kernel = options.kernel ?? (keys >= flashFrom && queries > 1 && rate === 0 ? "flash" : "products");
+  const { softcap } = options;
+  const flashes = keys >= flashFrom && queries > 1 && rate === 0 && softcap === undefined;
+  const kernel = options.kernel ?? (flashes ? "flash" : "products");
+  if (kernel === "flash" && softcap !== undefined)
+    throw new TypeError("the flash kernel has no soft cap; use kernel: products");
   return kernel === "flash"
     ? flash(q, k, v, options.bias, scale)
-    : products(q, k, v, options.bias, scale, rate);
+    : products(q, k, v, options.bias, scale, rate, softcap);
 }
 
 /** The query heads of one key-value head become rows of one matrix, so that keys and values are never repeated. */
-function products(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: number, rate: number): Tensor {
+function products(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  bias: Tensor,
+  scale: number,
+  rate: number,
+  softcap: number | undefined,
+): Tensor {
   const [batch, heads, queries, size] = q.shape as readonly [number, number, number, number];
   const [, kvHeads, keys] = k.shape as readonly [number, number, number, number];
   const group = heads / kvHeads;
   const rows = reshape(scale === 1 ? q : mul(q, scale), [batch * kvHeads, group * queries, size]);
   const columns = transpose(reshape(k, [batch * kvHeads, keys, size]), 1, 2);
-  const scores = reshape(bmm(rows, columns), [batch, heads, queries, keys]);
+  const products = reshape(bmm(rows, columns), [batch, heads, queries, keys]);
+  const scores = softcap === undefined ? products : mul(tanh(mul(products, 1 / softcap)), softcap);
   const weights = dropout(softmax(add(scores, cast(bias, scores.dtype)), -1), rate);
   const mixed = bmm(
     reshape(weights, [batch * kvHeads, group * queries, keys]),

@@ -122,8 +122,8 @@ describe("what is refused", () => {
   it.each([
     [{ model_type: "mamba" }, /model_type = mamba: is not a supported architecture\. Supported are llama/],
     [
-      { rope_scaling: { type: "yarn", factor: 2 } },
-      /yarn.*not supported\. Supported are default, linear, dynamic, llama3/,
+      { rope_scaling: { type: "proportional", factor: 2 } },
+      /proportional.*not supported\. Supported are default, linear, dynamic, llama3, yarn, longrope/,
     ],
     [{ hidden_act: "relu2" }, /hidden_act = relu2/],
     [{ num_key_value_heads: 3 }, /num_key_value_heads = 3: does not divide num_attention_heads/],

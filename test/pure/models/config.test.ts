@@ -145,10 +145,12 @@ describe("Llama config", () => {
     for (const text of [given, saved]) {
       const { json: _original, ...before } = llama(parse(text));
       const llama3 = { lowFreqFactor: 1, highFreqFactor: 2, originalMaxPositionEmbeddings: 17 };
+      const yarnRope = { type: "yarn", theta: 7, factor: 3, betaFast: 16, betaSlow: 2 } as const;
       const ropes: RopeParameters[] = [
         { type: "default", theta: 7 },
         { type: "dynamic", theta: 7, factor: 3 },
         { type: "llama3", theta: 7, factor: 3, ...llama3 },
+        { ...yarnRope, truncate: false, attentionFactor: 1.5, originalMaxPositionEmbeddings: 17 },
       ];
       for (const rope of ropes) {
         const after = {
@@ -202,14 +204,31 @@ describe("Llama config", () => {
   });
 
   const yarn = { rope_type: "yarn", factor: 4.0, original_max_position_embeddings: 32 };
+  const longrope = { type: "longrope", short_factor: [1], long_factor: [1] };
   it.each<[JsonObject, string]>([
     [
-      { rope_scaling: yarn },
-      "config.json, rope_scaling.rope_type = yarn: is not supported. Supported are default, linear, dynamic, llama3.",
+      { rope_scaling: { rope_type: "proportional", factor: 4 } },
+      "config.json, rope_scaling.rope_type = proportional: is not supported. Supported are default, linear, dynamic, llama3, yarn, longrope.",
     ],
     [
-      { rope_scaling: { type: "longrope", short_factor: [1], long_factor: [1] } },
-      "config.json, rope_scaling.type = longrope: is not supported. Supported are default, linear, dynamic, llama3.",
+      { rope_scaling: { ...yarn, beta_fast: 1, beta_slow: 2 } },
+      "config.json, rope_scaling.beta_fast = 1: must be at least beta_slow, which is 2.",
+    ],
+    [
+      { rope_scaling: { ...yarn, finetuned: true } },
+      "config.json, rope_scaling.finetuned = true: is not a known setting of this rope_type. Known are rope_type, type, rope_theta, partial_rotary_factor, factor, beta_fast, beta_slow, truncate, attention_factor, mscale, mscale_all_dim, original_max_position_embeddings.",
+    ],
+    [
+      { rope_scaling: longrope },
+      "config.json, rope_scaling.short_factor = [1]: must have 64 numbers, half the rotated size of a head.",
+    ],
+    [
+      { head_dim: 2, rope_scaling: { ...longrope, long_factor: [0] } },
+      "config.json, rope_scaling.long_factor = [0]: must be greater than 0.",
+    ],
+    [
+      { rope_scaling: { type: "longrope", long_factor: [1] } },
+      'config.json, rope_scaling.short_factor: is missing; rope_type "longrope" needs it.',
     ],
     [
       {

@@ -29,6 +29,13 @@ export const attentionCases = [
   ),
   op(
     "attention",
+    [f(2, 4, 3, 8), f(2, 2, 5, 8), f(2, 2, 5, 8), f(2, 1, 3, 5)],
+    (q, k, v, bias) => T.attention(q, k, v, { bias, softcap: 0.7 }),
+    "capped(a, b, c, d, 0.7)",
+    options,
+  ),
+  op(
+    "attention",
     [f(2, 4, 3, 8), f(2, 2, 5, 8), f(2, 2, 5, 8), frozen(f(2, 1, 3, 5))],
     (q, k, v, bias) => T.attention(q, k, v, { bias, ...flash }),
     "attention(a, b, c, d)",
