@@ -66,7 +66,7 @@ export async function transferFile(target: string, options: TransferOptions): Pr
 async function fetchRest(target: string, have: number, options: TransferOptions): Promise<string> {
   const abort = new AbortController();
   const silence = options.silenceMs ?? 60_000;
-  const giveUp = (): void => abort.abort(new Silence(`the server was silent for ${silence / 1000} s`));
+  const giveUp = (): void => abort.abort(new Trouble(`the server was silent for ${silence / 1000} s`));
   const stop = (): void => abort.abort(options.signal?.reason);
   options.signal?.addEventListener("abort", stop);
   let timer = setTimeout(giveUp, silence);
@@ -85,7 +85,7 @@ async function fetchRest(target: string, have: number, options: TransferOptions)
     const stated = response.status === 206 ? rangeTotal(response) : contentLength(response);
     const total = options.size ?? stated;
     if (stated !== undefined && stated !== total) {
-      abort.abort();
+      await response.body.cancel();
       return `the server sends ${stated} bytes instead of ${total}`;
     }
 
@@ -97,10 +97,8 @@ async function fetchRest(target: string, have: number, options: TransferOptions)
       for await (const chunk of chunks) {
         clearTimeout(timer);
         timer = setTimeout(giveUp, silence);
-        if (options.size !== undefined && done + chunk.length > options.size) {
-          abort.abort();
-          return `the server sends more than ${options.size} bytes`;
-        }
+        if (options.size !== undefined && done + chunk.length > options.size)
+          throw new Trouble(`the server sends more than ${options.size} bytes`);
         await file.writeFile(chunk);
         done += chunk.length;
         options.onProgress?.(done, total);
@@ -150,7 +148,8 @@ export async function sizeOf(file: string): Promise<number> {
   }
 }
 
-class Silence extends Error {}
+/** A transfer that was given up for what the server did. */
+class Trouble extends Error {}
 
 /** Whether an error came from the operating system (a full disk, a missing right) and not from the data. */
 export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
@@ -159,7 +158,7 @@ export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 
 /** Whether trying again can help: not with a full disk, nor with a mistake of ours. `fetch` wraps what sockets say. */
 export function isNetworkError(error: unknown): error is Error {
-  if (error instanceof Silence || (error instanceof TypeError && error.cause !== undefined)) return true;
+  if (error instanceof Trouble || (error instanceof TypeError && error.cause !== undefined)) return true;
   return isSystemError(error) && !["open", "write", "fsync", "mkdir", "unlink"].includes(error.syscall ?? "");
 }
 

@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import { CraftError } from "../errors.js";
 import { withFileLock } from "../file_lock.js";
 import { isSystemError, sizeOf, transferFile, type TransferFile } from "../transfer.js";
-import { exists, type HubFile, type RepoCache } from "./cache.js";
+import { diskError, exists, type HubFile, type RepoCache } from "./cache.js";
 import { describeRepo, redirection, type HubClient, type Wanted } from "./client.js";
 
 /** What a fetch needs beside the file itself; all of it has a default. */
@@ -70,7 +70,9 @@ export async function fetchFile(
     });
     return await cache.link(commit, file.path, etag);
   } catch (error) {
-    throw isSystemError(error) ? diskError(client.settings.cacheDir, question, error) : error;
+    throw isSystemError(error)
+      ? diskError(client.settings.cacheDir, `${describeRepo(wanted.repo)}, file ${file.path}`, error)
+      : error;
   }
 }
 
@@ -178,20 +180,5 @@ function wrongHash(client: HubClient, { repo }: Wanted, file: HubFile, digest: s
     value: client.settings.endpoint,
     reason: `what arrived has the ${file.sha256 === undefined ? "Git hash" : "sha256"} ${digest} instead of ${hashOf(file)}, and was removed`,
     remedy: "Try again; if it stays so, check HF_ENDPOINT and what stands between this machine and the hub",
-  });
-}
-
-function diskError(cacheDir: string, { repo, file }: Wanted, cause: NodeJS.ErrnoException): CraftError {
-  const full = cause.code === "ENOSPC" || cause.code === "EDQUOT";
-  return new CraftError({
-    subject: "cache of the hub",
-    value: cacheDir,
-    reason: full
-      ? `the disk became full while ${describeRepo(repo)}, file ${file} was fetched`
-      : `${describeRepo(repo)}, file ${file} cannot be written: ${cause.message}`,
-    remedy: full
-      ? "Free some space, or set HF_HUB_CACHE to a folder on another disk, and try again: what has arrived is kept, and the rest will be asked for"
-      : "Set HF_HUB_CACHE to a folder that can be written to",
-    cause,
   });
 }

@@ -156,6 +156,22 @@ export function requireInside(path: string): void {
   });
 }
 
+/** What a failure of the operating system means to the user. `what` is what was to be kept. */
+export function diskError(cacheDir: string, what: string, cause: NodeJS.ErrnoException): CraftError {
+  const full = cause.code === "ENOSPC" || cause.code === "EDQUOT";
+  return new CraftError({
+    subject: "cache of the hub",
+    value: cacheDir,
+    reason: full
+      ? `the disk became full while ${what} was fetched`
+      : `${what} cannot be written: ${cause.message}`,
+    remedy: full
+      ? "Free some space, or set HF_HUB_CACHE to a folder on another disk, and try again: what has arrived is kept, and the rest will be asked for"
+      : "Set HF_HUB_CACHE to a folder that can be written to",
+    cause,
+  });
+}
+
 /** Whether there is something at a path, seen through links. */
 export async function exists(path: string): Promise<boolean> {
   try {

@@ -1,9 +1,10 @@
 /** @file Some files of a repository at one revision, from the cache or from the hub. */
 import { readFile } from "node:fs/promises";
 import { CraftError } from "../errors.js";
+import { isSystemError } from "../transfer.js";
 import { progressView } from "../torch/install_progress.js";
 import { fetchFile, type FetchServices } from "./blob.js";
-import { exists, RepoCache, type HubFile, type Listing } from "./cache.js";
+import { diskError, exists, RepoCache, type HubFile, type Listing } from "./cache.js";
 import { describeRepo, HubClient, HubUnreachable, type Wanted } from "./client.js";
 import { askCommit, askListing } from "./listing.js";
 import { isCommit, requireRevision, type Repo } from "./repo_id.js";
@@ -98,8 +99,10 @@ export class Snapshot {
       const commit = isCommit(revision) ? revision : await askCommit(client, wanted);
       const kept = await cache.readListing(commit);
       const listing = kept ?? (await askListing(client, wanted, commit));
-      if (kept === undefined) await cache.writeListing(commit, listing);
-      await cache.writeRef(revision, commit);
+      await keep(settings.cacheDir, describeRepo(repo), async () => {
+        if (kept === undefined) await cache.writeListing(commit, listing);
+        await cache.writeRef(revision, commit);
+      });
       const paths = [...listing.keys()];
       return new Snapshot(wanted, client, cache, { commit, listing, paths, available: listing }, services);
     } catch (error) {
@@ -204,6 +207,16 @@ export async function downloadSnapshot(
   const snapshot = await Snapshot.open(repo, options, services);
   await snapshot.fetch(await choose(snapshot.contents));
   return snapshot.folder;
+}
+
+/** Keeps what the hub said. A cache that only others may write to is good for reading what is there. */
+async function keep(cacheDir: string, what: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    if (!["EACCES", "EPERM", "EROFS"].includes(error.code ?? "")) throw diskError(cacheDir, what, error);
+  }
 }
 
 function notCached({ repo, revision }: Wanted, { settings }: HubClient, what: string): CraftError {

@@ -101,6 +101,7 @@ describe("the cache", () => {
   });
 
   it("takes the same ids as huggingface_hub", () => {
-    for (const [text, valid] of Object.entries(recorded.ids)) expect([text, isRepoId(text)]).toEqual([text, valid]);
+    for (const [text, valid] of Object.entries(recorded.ids))
+      expect([text, isRepoId(text)]).toEqual([text, valid]);
   });
 });

@@ -83,7 +83,8 @@ export async function fakeHub(options: FakeHubOptions): Promise<FakeHub> {
     const path = decodeURIComponent(rest.join("/"));
     const content = files.get(path) ?? Buffer.alloc(0);
     if (options.fault?.(seen, response, content) === true) return;
-    if (word === "revision") return sendJson(response, { _id: "1", id, sha: at, private: false, lastModified: 0 });
+    if (word === "revision")
+      return sendJson(response, { _id: "1", id, sha: at, private: false, lastModified: 0 });
     if (word === "tree") {
       const entries = [...files].map(([name, bytes]) => entryOf(name, bytes, large.includes(name)));
       return sendJson(response, entries.map(options.list ?? ((entry) => entry)));
