@@ -49,8 +49,22 @@ command(
 )
   .option("--to <language>", "language to translate into", "es")
   .option("--model <folder>", "fine-tune this model instead of the small one that comes along")
-  .option("--steps <n>", "optimiser steps of each run")
+  .option(
+    "--preset <names>",
+    "train CRAFT with each of these presets of CRAFT, with commas between, or with all; may be repeated",
+    (value: string, before: readonly string[] = []) => [...before, value],
+  )
+  .option(
+    "--strategy <name>",
+    "where CRAFT's pairs come from: paired_dataset (messages and their translations into all languages) or self_align (prompts and answers of the supervised rows)",
+    "paired_dataset",
+  )
+  .option("--steps <n>", "optimiser steps of each run; default 400, with --model 100")
   .option("--report <file>", "where to write the report", "report.html")
+  .option(
+    "--markdown <file>",
+    "also put the scores between the markers <!-- demo:presets --> and <!-- /demo:presets --> of this file (without presets demo:plain, with self_align demo:presets_self_align or demo:self_align)",
+  )
   .option("--seed <n>", "of data order and new weights", "42");
 
 command(

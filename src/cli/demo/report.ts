@@ -1,33 +1,17 @@
-/** @file What the demo tells: a table, a page, and sentences that follow from the numbers. */
-import type { HtmlReport, Table } from "../../report/index.js";
-import type { LogEntry } from "../../training/index.js";
-import type { CompilerMessage, TargetLanguage } from "./messages.js";
-import type { AlignmentScores } from "./score.js";
-
-export interface DemoResult {
-  readonly name: string;
-  readonly bleu: number;
-  readonly signature: string;
-  readonly loss: number;
-  /** Of the model's own representations. */
-  readonly hidden: AlignmentScores;
-  /** Of those behind the projection head. */
-  readonly projected: AlignmentScores | undefined;
-  readonly translations: readonly string[];
-  readonly log: readonly LogEntry[];
-  readonly seconds: number;
-}
-
-export interface DemoOutcome {
-  readonly to: TargetLanguage;
-  readonly results: readonly DemoResult[];
-  readonly heldOut: readonly CompilerMessage[];
-  readonly training: number;
-  readonly pairs: number;
-  readonly steps: number;
-  readonly seconds: number;
-  readonly typescript: string;
-}
+/** @file The demo's page. */
+import type { HtmlReport, ReportSection, Table } from "../../report/index.js";
+import { fixedForAll } from "./craft_runs.js";
+import type { CompilerMessage } from "./messages.js";
+import {
+  comparesPresets,
+  craftResults,
+  demoSummary,
+  demoTable,
+  strategyOf,
+  whatIsMeasured,
+  type DemoOutcome,
+  type DemoResult,
+} from "./outcome.js";
 
 const shown = 6;
 
@@ -42,55 +26,6 @@ function exampleIndices(heldOut: readonly CompilerMessage[]): number[] {
   );
 }
 
-export function demoTable(results: readonly DemoResult[]): Table {
-  return {
-    rows: results.map(({ name, bleu, loss, hidden, projected, seconds }) => ({
-      model: name,
-      BLEU: bleu,
-      "eval loss": loss,
-      accuracy: hidden.accuracy,
-      "recall@1": hidden.recall,
-      "accuracy, head": projected?.accuracy ?? null,
-      "recall@1, head": projected?.recall ?? null,
-      "training s": seconds === 0 ? null : seconds,
-    })),
-    digits: {
-      BLEU: 2,
-      "eval loss": 3,
-      accuracy: 3,
-      "recall@1": 3,
-      "accuracy, head": 3,
-      "recall@1, head": 3,
-      "training s": 1,
-    },
-    better: { BLEU: "higher", "eval loss": "lower", accuracy: "higher", "recall@1": "higher" },
-  };
-}
-
-/** Says who came out ahead, whoever it is. */
-export function demoSummary(results: readonly DemoResult[]): string[] {
-  const of = (name: string): DemoResult => results.find((r) => r.name === name)!;
-  const [base, sft, craft] = [of("base"), of("SFT"), of("CRAFT")];
-  const compare = (what: string, a: number, b: number, higherIsBetter: boolean, digits: number): string => {
-    const same = a.toFixed(digits) === b.toFixed(digits);
-    const verdict = same ? "equals" : a > b === higherIsBetter ? "beats" : "does not reach";
-    return `CRAFT ${verdict} SFT on ${what}: ${a.toFixed(digits)} against ${b.toFixed(digits)}.`;
-  };
-  return [
-    `SFT lifts BLEU from ${base.bleu.toFixed(2)} to ${sft.bleu.toFixed(2)}, CRAFT to ${craft.bleu.toFixed(2)}.`,
-    compare("BLEU", craft.bleu, sft.bleu, true, 2),
-    compare("evaluation loss", craft.loss, sft.loss, false, 3),
-    compare(
-      "recall@1 from English to the translation, by the model's own representations",
-      craft.hidden.recall,
-      sft.hidden.recall,
-      true,
-      3,
-    ),
-    `Both saw the same supervised batches; CRAFT's steps hold a contrastive batch besides and took ${(craft.seconds / Math.max(1e-9, sft.seconds)).toFixed(1)} times as long.`,
-  ];
-}
-
 export function demoReport(outcome: DemoOutcome): {
   table: Table;
   report: HtmlReport;
@@ -101,31 +36,15 @@ export function demoReport(outcome: DemoOutcome): {
   const table = demoTable(results);
   const summary = demoSummary(results);
   const chosen = exampleIndices(heldOut);
-  const curve = (name: string, key: string) => ({
-    name,
-    points: (results.find((r) => r.name === name)?.log ?? []).flatMap((entry) => {
-      const [x, y] = [entry["step"], entry[key]];
-      return x === undefined || y === undefined ? [] : [{ x, y }];
-    }),
-  });
-  const bars = (
-    title: string,
-    value: (r: DemoResult) => number,
-    better: "higher" | "lower",
-    digits: number,
-  ) => ({
-    title,
-    values: results.map((r) => ({ name: r.name, value: value(r) })),
-    better,
-    digits,
-  });
+  const strategy = strategyOf(results);
+  const presets = comparesPresets(results);
   const report: HtmlReport = {
-    title: `Compiler messages, English to ${to}: base, SFT and CRAFT`,
+    title: `Compiler messages, English to ${to}: base, SFT and ${presets ? "presets of CRAFT" : "CRAFT"}${strategy === "self_align" ? " with self-align" : ""}`,
     summary,
     facts: {
       "messages to train on": training,
       "messages held out": heldOut.length,
-      "contrastive pairs": pairs,
+      "contrastive pairs": strategy === "self_align" ? "the messages" : pairs,
       "optimiser steps": steps,
       "seconds in all": Math.round(seconds),
       TypeScript: typescript,
@@ -135,33 +54,21 @@ export function demoReport(outcome: DemoOutcome): {
       {
         kind: "table",
         heading: "Scores on held-out messages",
-        text: "Accuracy: the translation is nearer than the others of its batch of 32. Recall@1: it is the nearest of all held-out ones. Both by cosine of the last token's hidden state; the last columns behind CRAFT's projection head.",
+        text: `${presets ? "Named after a preset: CRAFT with it. " : ""}${whatIsMeasured}`,
         ...table,
       },
+      ...(presets ? [settingsSection(results)] : []),
       {
         kind: "bars",
         heading: "Side by side",
         panels: [
-          bars("BLEU", (r) => r.bleu, "higher", 1),
-          bars("Evaluation loss", (r) => r.loss, "lower", 2),
-          bars("Accuracy", (r) => r.hidden.accuracy, "higher", 2),
-          bars("Recall@1", (r) => r.hidden.recall, "higher", 2),
+          bars(results, "BLEU", (r) => r.bleu, "higher", 1),
+          bars(results, "Evaluation loss", (r) => r.loss, "lower", 2),
+          bars(results, "Accuracy", (r) => r.hidden.accuracy, "higher", 2),
+          bars(results, "Recall@1", (r) => r.hidden.recall, "higher", 2),
         ],
       },
-      {
-        kind: "curves",
-        heading: "Supervised loss in training",
-        xLabel: "optimiser step",
-        yLabel: "loss per token",
-        series: [curve("SFT", "loss"), curve("CRAFT", "loss/craft_sft")],
-      },
-      {
-        kind: "curves",
-        heading: "Contrastive loss in training",
-        xLabel: "optimiser step",
-        yLabel: "InfoNCE",
-        series: [curve("CRAFT", "loss/craft_contrast")],
-      },
+      ...curveSections(results),
       {
         kind: "examples",
         heading: "Six translations",
@@ -176,14 +83,79 @@ export function demoReport(outcome: DemoOutcome): {
       },
     ],
   };
+  const widest = Math.max(9, ...results.map(({ name }) => name.length));
   const examples = chosen
     .map((i) =>
       [
         `TS${heldOut[i]!.code}  ${heldOut[i]!.text.en}`,
-        `  reference  ${heldOut[i]!.text[to]}`,
-        ...results.map((r) => `  ${r.name.padEnd(9)}  ${r.translations[i]!}`),
+        `  ${"reference".padEnd(widest)}  ${heldOut[i]!.text[to]}`,
+        ...results.map((r) => `  ${r.name.padEnd(widest)}  ${r.translations[i]!}`),
       ].join("\n"),
     )
     .join("\n");
   return { table, report, summary, examples };
+}
+
+const bars = (
+  results: readonly DemoResult[],
+  title: string,
+  value: (r: DemoResult) => number,
+  better: "higher" | "lower",
+  digits: number,
+) => ({ title, values: results.map((r) => ({ name: r.name, value: value(r) })), better, digits });
+
+const optionText = ([option, value]: readonly [string, unknown]): string =>
+  `${option}: ${typeof value === "string" ? value : JSON.stringify(value)}`;
+
+function settingsSection(results: readonly DemoResult[]): ReportSection {
+  return {
+    kind: "table",
+    heading: "What the presets are here",
+    text: fixedForAll(strategyOf(results)),
+    rows: craftResults(results).map(({ name, settings }) => ({
+      preset: name,
+      "options other than the defaults": Object.entries(settings?.options ?? {})
+        .map(optionText)
+        .join(", "),
+      "in this demo": settings?.remarks.join("; ") ?? "",
+    })),
+  };
+}
+
+function curveSections(results: readonly DemoResult[]): ReportSection[] {
+  const crafts = craftResults(results);
+  const curve = (result: DemoResult, key: string) => ({
+    name: result.name,
+    points: result.log.flatMap((entry) => {
+      const [x, y] = [entry["step"], entry[key]];
+      return x === undefined || y === undefined ? [] : [{ x, y }];
+    }),
+  });
+  const smooth = crafts.length > 1 ? { smooth: 5 } : {};
+  return [
+    {
+      kind: "curves",
+      heading: "Supervised loss in training",
+      xLabel: "optimiser step",
+      yLabel: "loss per token",
+      ...smooth,
+      series: [
+        ...results.filter(({ name }) => name === "SFT").map((sft) => curve(sft, "loss")),
+        ...crafts.map((craft) => curve(craft, "loss/craft_sft")),
+      ],
+    },
+    {
+      kind: "curves",
+      heading: "Contrastive loss in training",
+      ...(crafts.length > 1
+        ? {
+            text: "Runs with other temperatures or more negatives have other losses for the same representations: the table tells which is better.",
+          }
+        : {}),
+      xLabel: "optimiser step",
+      yLabel: "InfoNCE",
+      ...smooth,
+      series: crafts.map((craft) => curve(craft, "loss/craft_contrast")),
+    },
+  ];
 }

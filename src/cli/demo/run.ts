@@ -1,58 +1,64 @@
 /** @file `craft demo`: base, SFT and CRAFT on the translation of compiler messages. */
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
-import { CraftError } from "../../errors.js";
-import { AutoModelForCausalLM, type CausalLM } from "../../models/index.js";
+import { AutoModelForCausalLM } from "../../models/index.js";
 import { formatTable, writeHtmlReport } from "../../report/index.js";
-import { AutoTokenizer, type Tokenizer } from "../../text/index.js";
-import { SFTConfig, SFTTrainer } from "../../trainers/index.js";
+import { AutoTokenizer } from "../../text/index.js";
 import { loadTorch } from "../../torch/index.js";
-import {
-  loadCompilerMessages,
-  parseTargetLanguage,
-  targetLanguages,
-  type CompilerMessage,
-  type TargetLanguage,
-} from "./messages.js";
-import { demoReport, type DemoOutcome, type DemoResult } from "./report.js";
-import { scoreAlignment, scoreTranslations } from "./score.js";
+import { demoMarkdown, markerOf, requirePlace, updatePage } from "./markdown.js";
+import { measure, type Setting } from "./measure.js";
+import { loadCompilerMessages, targetLanguages, type CompilerMessage } from "./messages.js";
+import { craftResults, type DemoOutcome, type DemoResult } from "./outcome.js";
+import { demoReport } from "./report.js";
 import { splitMessages } from "./split.js";
 import { plainFormat, taggedFormat, type TaskFormat } from "./task.js";
-import { trainDemo, type TrainedModel } from "./train.js";
-import { demoTokenizerFolder } from "./translate.js";
+import { inWords, partsOf, secondsLeft } from "./time.js";
+import { trainDemo, type DemoRows, type TrainedModel } from "./train.js";
+import { readWishes, type Wishes } from "./wishes.js";
 
-interface Setting {
-  readonly to: TargetLanguage;
-  readonly heldOut: readonly CompilerMessage[];
-  readonly tokenizer: Tokenizer;
-  readonly format: TaskFormat;
-}
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
 export async function run(options: Record<string, unknown>): Promise<number> {
-  const to = parseTargetLanguage(String(options["to"]));
-  const own = options["model"] === undefined;
-  const folder = own ? demoTokenizerFolder : String(options["model"]);
-  if (!existsSync(folder))
-    throw new CraftError({ subject: "--model", value: folder, reason: "does not exist" });
-  const steps = positive("--steps", options["steps"] ?? (own ? "400" : "100"));
-  const seed = positive("--seed", options["seed"], 0);
-  const say = (text: string): void => void process.stderr.write(`${text}\n`);
+  const wishes = readWishes(options);
+  const { markdown } = wishes;
+  const marker = markerOf(wishes.presets, wishes.runs[0]!.strategy);
+  if (markdown !== undefined) requirePlace(markdown, marker);
+  const outcome = await compare(wishes);
+  const { table, report, summary, examples } = demoReport(outcome);
+  await writeHtmlReport(wishes.report, report);
+  if (markdown !== undefined) {
+    const date = new Date().toISOString().slice(0, 10);
+    updatePage(markdown, marker, demoMarkdown(outcome, wishes.command, date));
+  }
+  const { to, steps } = wishes;
+  if (options["json"] === true) {
+    const runs = craftResults(outcome.results).map(({ name, settings }) => ({ model: name, ...settings }));
+    const result = { to, steps, report: wishes.report, results: table.rows, runs, summary };
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+  } else {
+    process.stdout.write(
+      `\n${formatTable(table)}\n\n${summary.join("\n")}\n\n${examples}\n\nReport: ${wishes.report}\n`,
+    );
+  }
+  return 0;
+}
 
+/** Trains and measures base, SFT and each CRAFT run. */
+async function compare({ to, folder, own, steps, seed, runs, presets }: Wishes): Promise<DemoOutcome> {
+  const parts = partsOf(runs, steps);
+  if (presets)
+    say(
+      own
+        ? `${runs.length + 1} models are trained. That takes about ${inWords(secondsLeft(parts, 0, 0))} on two cores.`
+        : `${runs.length + 1} models are trained. How long that takes is told after the first of them.`,
+    );
   const began = performance.now();
+  const elapsed = (): number => (performance.now() - began) / 1000;
   await loadTorch();
   const { messages, version } = loadCompilerMessages();
   const { training, heldOut } = splitMessages(messages);
   const tokenizer = await AutoTokenizer.fromPretrained(folder);
   const format = own ? taggedFormat(to) : plainFormat(to);
   const setting: Setting = { to, heldOut, tokenizer, format };
-  const rows = {
-    training: training.map((m) => ({ prompt: format.prompt(m), completion: format.completion(m) })),
-    pairs: training.flatMap((m) =>
-      targetLanguages
-        .filter((language) => m.text[language] !== m.text.en)
-        .map((language) => ({ anchor: format.text(m, "en"), positive: format.text(m, language) })),
-    ),
-  };
+  const rows = rowsOf(training, format);
   say(
     `${training.length} messages to train on, ${heldOut.length} held out, English to ${to}; TypeScript ${version}.`,
   );
@@ -62,78 +68,43 @@ export async function run(options: Record<string, unknown>): Promise<number> {
     : { r: 16, loraAlpha: 32, targetModules: ["q_proj", "k_proj", "v_proj", "o_proj"] };
   const job = { folder, tokenizer, rows, steps, seed, lora };
   const results: DemoResult[] = [];
-  const measure = async (name: string, trained: TrainedModel): Promise<void> => {
+  const score = async (name: string, trained: TrainedModel): Promise<void> => {
     say(`scoring ${name} …`);
-    results.push(await score(name, trained, setting));
+    results.push(await measure(name, trained, setting));
     trained.model.dispose();
     trained.head?.dispose();
+    // The base alone is scored in a moment and tells little.
+    if (presets && results.length > 1 && results.length < parts.length)
+      say(`about ${inWords(secondsLeft(parts, results.length, elapsed()))} left`);
   };
-  await measure("base", {
-    model: await AutoModelForCausalLM.fromPretrained(folder),
-    head: undefined,
-    log: [],
-    seconds: 0,
-  });
+  const base = await AutoModelForCausalLM.fromPretrained(folder);
+  await score("base", { model: base, head: undefined, log: [], seconds: 0, settings: undefined });
   say(`training with SFT, ${steps} steps …`);
-  await measure("SFT", await trainDemo(job, false));
-  say(`training with CRAFT, ${steps} steps with the same supervised batches …`);
-  await measure("CRAFT", await trainDemo(job, true));
-
-  const outcome: DemoOutcome = {
+  await score("SFT", await trainDemo(job));
+  for (const craft of runs) {
+    const preset = craft.preset === undefined ? "" : `, preset ${craft.preset}`;
+    say(`training with CRAFT${preset}, ${steps} steps with the same supervised batches …`);
+    await score(craft.name, await trainDemo(job, craft));
+  }
+  return {
     to,
     results,
     heldOut,
     training: training.length,
     pairs: rows.pairs.length,
     steps,
-    seconds: (performance.now() - began) / 1000,
+    seconds: elapsed(),
     typescript: version,
   };
-  const { table, report, summary, examples } = demoReport(outcome);
-  const path = resolve(String(options["report"]));
-  await writeHtmlReport(path, report);
-  if (options["json"] === true)
-    process.stdout.write(`${JSON.stringify({ to, steps, report: path, results: table.rows, summary })}\n`);
-  else
-    process.stdout.write(
-      `\n${formatTable(table)}\n\n${summary.join("\n")}\n\n${examples}\n\nReport: ${path}\n`,
-    );
-  return 0;
 }
 
-async function score(name: string, trained: TrainedModel, setting: Setting): Promise<DemoResult> {
-  const { model, head, log, seconds } = trained;
-  const { heldOut, tokenizer, format, to } = setting;
-  const { bleu, signature, translations } = await scoreTranslations(model, tokenizer, heldOut, format, to);
-  const hidden = await scoreAlignment(model, tokenizer, heldOut, format, to);
-  const projected =
-    head === undefined ? undefined : await scoreAlignment(model, tokenizer, heldOut, format, to, head);
-  const loss = await completionLoss(model, tokenizer, heldOut, format);
-  return { name, bleu, signature, loss, hidden, projected, translations, log, seconds };
-}
-
-/** Mean negative log-likelihood of the tokens of the translations. */
-async function completionLoss(
-  model: CausalLM,
-  tokenizer: Tokenizer,
-  messages: readonly CompilerMessage[],
-  format: TaskFormat,
-): Promise<number> {
-  const evalDataset = messages.map((m) => ({ prompt: format.prompt(m), completion: format.completion(m) }));
-  const trainer = new SFTTrainer({
-    model,
-    tokenizer,
-    trainDataset: evalDataset,
-    evalDataset,
-    args: new SFTConfig({ perDeviceEvalBatchSize: 32, maxLength: model.shape.maxLength, disableTqdm: true }),
-  });
-  const { eval_loss: loss } = await trainer.evaluate();
-  if (loss === undefined) throw new CraftError({ subject: "eval_loss", reason: "was not computed" });
-  return loss;
-}
-
-function positive(subject: string, text: unknown, least = 1): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= least) return value;
-  throw new CraftError({ subject, value: text, reason: `must be a whole number from ${least} on` });
+function rowsOf(training: readonly CompilerMessage[], format: TaskFormat): DemoRows {
+  return {
+    training: training.map((m) => ({ prompt: format.prompt(m), completion: format.completion(m) })),
+    pairs: training.flatMap((m) =>
+      targetLanguages
+        .filter((language) => m.text[language] !== m.text.en)
+        .map((language) => ({ anchor: format.text(m, "en"), positive: format.text(m, language) })),
+    ),
+  };
 }

@@ -1,13 +1,14 @@
-/** @file The two training runs of the demo: SFT, and CRAFT with the same supervised budget. */
+/** @file The training runs of the demo: SFT, and CRAFT with the same supervised budget. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CRAFTSFTConfig, CRAFTSFTTrainer, type InfoNCELoss } from "../../craft/index.js";
+import { CRAFTSFTTrainer, type InfoNCELoss } from "../../craft/index.js";
 import { AutoModelForCausalLM, type CausalLM } from "../../models/index.js";
 import type { LoraConfig } from "../../peft/index.js";
 import type { Tokenizer } from "../../text/index.js";
 import { SFTConfig, SFTTrainer } from "../../trainers/index.js";
 import type { LogEntry } from "../../training/index.js";
+import { craftConfig, rowsPerStep, settingsOf, type CraftRun, type RunSettings } from "./craft_runs.js";
 
 export interface DemoRows {
   readonly training: readonly { readonly prompt: string; readonly completion: string }[];
@@ -22,6 +23,8 @@ export interface DemoRun {
   readonly seed: number;
   /** Train adapters of this shape instead of all weights. */
   readonly lora: Partial<LoraConfig> | undefined;
+  /** Show no progress. */
+  readonly quiet?: boolean;
 }
 
 export interface TrainedModel {
@@ -30,12 +33,12 @@ export interface TrainedModel {
   readonly head: InfoNCELoss | undefined;
   readonly log: readonly LogEntry[];
   readonly seconds: number;
+  /** Of a CRAFT run. */
+  readonly settings: RunSettings | undefined;
 }
 
-const rowsPerStep = 32;
-
-/** Trains a fresh copy of the model. With `craft`, each step has a contrastive micro-batch beside the same SFT one. */
-export async function trainDemo(run: DemoRun, craft: boolean): Promise<TrainedModel> {
+/** Trains a fresh copy of the model: with SFT alone, or with CRAFT on the same supervised batches. */
+export async function trainDemo(run: DemoRun, craft?: CraftRun): Promise<TrainedModel> {
   const outputDir = mkdtempSync(join(tmpdir(), "craft-demo-"));
   const log: LogEntry[] = [];
   const model = await AutoModelForCausalLM.fromPretrained(run.folder);
@@ -52,6 +55,7 @@ export async function trainDemo(run: DemoRun, craft: boolean): Promise<TrainedMo
     saveStrategy: "no",
     loggingSteps: Math.max(1, Math.round(run.steps / 60)),
     seed: run.seed,
+    disableTqdm: run.quiet ?? false,
   } as const;
   const common = {
     model,
@@ -60,24 +64,30 @@ export async function trainDemo(run: DemoRun, craft: boolean): Promise<TrainedMo
     peftConfig: run.lora,
     callbacks: [{ onLog: (entry: LogEntry) => void log.push(entry) }],
   };
-  const trainer = craft
-    ? new CRAFTSFTTrainer({
-        ...common,
-        contrastiveDataset: run.rows.pairs,
-        contrastiveColumns: { anchor: "anchor", positive: "positive" },
-        args: new CRAFTSFTConfig({
-          ...options,
-          gradientAccumulationSteps: 2,
-          craftBeta: 0.5,
-          craftAlpha: 0.6,
-          craftContrastiveBatchSize: rowsPerStep,
-        }),
-      })
-    : new SFTTrainer({ ...common, args: new SFTConfig(options) });
+  const config = craft === undefined ? undefined : craftConfig(craft, options);
+  const trainer =
+    config === undefined
+      ? new SFTTrainer({ ...common, args: new SFTConfig(options) })
+      : new CRAFTSFTTrainer({ ...common, ...pairsFor(craft, run.rows), args: config });
   try {
     const { seconds } = await trainer.train();
-    return { model, head: trainer instanceof CRAFTSFTTrainer ? trainer.infoNCE : undefined, log, seconds };
+    return {
+      model,
+      head: trainer instanceof CRAFTSFTTrainer ? trainer.infoNCE : undefined,
+      log,
+      seconds,
+      settings: craft && config && settingsOf(craft, config, run.steps),
+    };
   } finally {
     rmSync(outputDir, { recursive: true, force: true });
   }
 }
+
+/** With self-align the supervised rows are the pairs. */
+const pairsFor = (craft: CraftRun | undefined, rows: DemoRows) =>
+  craft?.strategy === "paired_dataset"
+    ? {
+        contrastiveDataset: rows.pairs,
+        contrastiveColumns: { anchor: "anchor", positive: "positive" },
+      }
+    : {};

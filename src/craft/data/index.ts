@@ -1,6 +1,7 @@
 /** @file The data of CRAFT runs: bundles, pairs, their collator and the loader that mixes them. */
 export {
   checkCraftBundle,
+  craftStrategies,
   makeCraftDatasets,
   type CraftDatasetBundle,
   type CraftDatasetOptions,
