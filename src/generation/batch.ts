@@ -5,71 +5,76 @@ import type { CausalLM } from "../models/causal_lm.js";
 import { HostTensor, type Fed, type Materialized } from "../tensor/index.js";
 import type { DeviceTensor } from "../torch/device_tensor.js";
 import { uniformFor, type Choice } from "./choose.js";
-import type { GenerateSettings, StopReason } from "./options.js";
+import type { GeneratedToken, StopReason } from "./options.js";
+import { padPrompts, type PaddedPrompts } from "./prompts.js";
 import type { Programs, Step } from "./programs.js";
-
-/** Continuations in the order of the prompts. */
-export interface Generation {
-  /** The new tokens of each row, with the end-of-sequence token if one came. */
-  readonly sequences: number[][];
-  /** Why each row ended. */
-  readonly stopped: StopReason[];
-}
+import type { GenerateSettings } from "./settings.js";
+import { StopText } from "./stop_text.js";
 
 /** How long native work may keep the event loop waiting, in milliseconds. */
-const breathEvery = 50;
+export const breathEvery = 50;
 
 /** Columns of cache beyond the prompt that are made at first; more are added when they are needed. */
-const firstColumns = 128;
+export const firstColumns = 128;
+
+/** A token, and why its row ends with it if it does. */
+export interface MadeToken extends GeneratedToken {
+  readonly stopped: StopReason | undefined;
+}
 
 /** Rows that are continued together, until the last of them ends. */
 export class Batch {
   readonly #programs: Programs;
   readonly #settings: GenerateSettings;
-  /** Places of the rows in `inputIds`. */
+  /** Places of the rows in the result. */
   readonly #rows: readonly number[];
-  readonly #result: Generation;
   readonly #running: Set<number>;
+  readonly #stopTexts: ReadonlyMap<number, StopText>;
   readonly #structure: string;
-  /** Columns of the padded prompts. */
-  readonly #columns: number;
+  readonly #prompts: PaddedPrompts;
+  /** Column of the first token of each row. */
   readonly #starts: HostTensor;
 
-  constructor(
-    model: CausalLM,
-    programs: Programs,
-    settings: GenerateSettings,
-    rows: readonly number[],
-    result: Generation,
-  ) {
+  /** @param prompts places in `inputIds` */
+  constructor(model: CausalLM, programs: Programs, settings: GenerateSettings, prompts: readonly number[]) {
+    const { copies, inputIds, stopText } = settings;
     this.#programs = programs;
     this.#settings = settings;
-    this.#rows = rows;
-    this.#result = result;
-    this.#running = new Set(rows);
-    this.#structure = model
-      .parameters()
-      .map(({ id }) => id)
-      .join();
-    const lengths = rows.map((row) => settings.inputIds[row]!.length);
-    this.#columns = bucketSize(Math.max(...lengths));
-    const starts = lengths.map((length) => this.#columns - length);
-    this.#starts = new HostTensor(starts, [rows.length], "int64");
+    this.#rows = prompts.flatMap((prompt) => Array.from({ length: copies }, (_, i) => prompt * copies + i));
+    this.#running = new Set(this.#rows);
+    this.#structure = structureOf(model);
+    this.#prompts = padPrompts(
+      prompts.map((prompt) => inputIds[prompt]!),
+      settings.padTokenId,
+    );
+    const starts = this.#prompts.starts.flatMap((start) => new Array<number>(copies).fill(start));
+    this.#starts = new HostTensor(starts, [starts.length], "int64");
+    this.#stopTexts = new Map(
+      stopText === undefined
+        ? []
+        : this.#rows.map((row) => {
+            const prompt = inputIds[Math.floor(row / copies)]!;
+            return [row, new StopText(stopText.tokenizer, stopText.strings, prompt)];
+          }),
+    );
   }
 
-  async run(): Promise<void> {
-    const { maxNewTokens } = this.#settings;
-    const last = this.#columns + maxNewTokens;
-    let capacity = bucketSize(Math.min(last, this.#columns + firstColumns));
+  /** The tokens of each step, of the rows that are still running. Memory is freed when the iterator is left. */
+  async *steps(): AsyncGenerator<readonly MadeToken[]> {
+    const { columns } = this.#prompts;
+    const last = columns + this.#settings.maxNewTokens;
+    let capacity = bucketSize(Math.min(last, columns + firstColumns));
     let step = await this.#prompt(capacity);
     let due = performance.now() + breathEvery;
     try {
-      for (let index = 0; this.#record(step, index); index++) {
+      for (let index = 0; ; index++) {
+        yield this.#record(step, index);
+        if (this.#running.size === 0) return;
         if (performance.now() > due) {
           await breathe();
           due = performance.now() + breathEvery;
         }
-        const column = this.#columns + index;
+        const column = columns + index;
         if (column === capacity) {
           capacity = bucketSize(Math.min(last, 2 * capacity));
           step = await this.#grow(step, capacity);
@@ -82,69 +87,115 @@ export class Batch {
   }
 
   async #prompt(capacity: number): Promise<Materialized<Step>> {
-    const { inputIds, padTokenId } = this.#settings;
-    const columns = this.#columns;
-    const ids = new Int32Array(this.#rows.length * columns).fill(padTokenId);
-    this.#rows.forEach((row, i) => ids.set(inputIds[row]!, (i + 1) * columns - inputIds[row]!.length));
-    const padded = new HostTensor(ids, [this.#rows.length, columns], "int64");
-    return this.#programs.prompt(padded, this.#starts, this.#choice(0), capacity, this.#structure);
+    const { ids, starts } = this.#prompts;
+    const places = new HostTensor(starts, [starts.length], "int64");
+    const plan = { capacity, copies: this.#settings.copies, structure: this.#structure };
+    return this.#programs.prompt(ids, places, this.#choice(0), plan);
   }
 
   async #next(step: Materialized<Step>, column: number, index: number): Promise<Materialized<Step>> {
     const place = new HostTensor([column], [1], "int64");
-    const choice = this.#choice(index);
+    const past = { cache: step.cache, seen: step.seen };
     try {
-      return await this.#programs.next(step.token, this.#starts, choice, place, step.cache, this.#structure);
+      const choice = this.#choice(index);
+      return await this.#programs.next(step.token, this.#starts, choice, place, past, this.#structure);
     } finally {
-      step.token.dispose();
-      step.sound.dispose();
+      for (const tensor of answers(step)) tensor.dispose();
     }
   }
 
   async #grow(step: Materialized<Step>, capacity: number): Promise<Materialized<Step>> {
     const cache = await this.#programs.grow(step.cache, capacity);
-    for (const tensor of cacheTensors(step)) tensor.dispose();
+    for (const tensor of [...step.cache.keys, ...step.cache.values]) tensor.dispose();
     return { ...step, cache };
   }
 
   #choice(index: number): Fed<Choice> {
-    const { temperature, seed } = this.#settings;
-    if (temperature === 0) return { kind: "likeliest" };
-    const uniform = this.#rows.map((row) => uniformFor(seed, row, index));
+    const { sampling, repetitionPenalty, logProbs } = this.#settings;
+    const scalar = (value: number): HostTensor => new HostTensor([value], [], "float64");
     return {
-      kind: "random",
-      temperature: new HostTensor([temperature], [], "float64"),
-      uniform: new HostTensor(uniform, [uniform.length], "float64"),
+      penalty:
+        repetitionPenalty === undefined ? undefined : new HostTensor([repetitionPenalty], [], "float32"),
+      logProbs,
+      sampling: sampling && {
+        temperature: scalar(sampling.temperature),
+        topK: sampling.topK,
+        topP: sampling.topP < 1 ? scalar(sampling.topP) : undefined,
+        minP: sampling.minP > 0 ? scalar(sampling.minP) : undefined,
+        uniform: new HostTensor(
+          this.#rows.map((row) => uniformFor(sampling.seed, row, index)),
+          [this.#rows.length],
+          "float64",
+        ),
+      },
     };
   }
 
-  /** Takes over the tokens of the rows that are still running. Returns whether any goes on. */
-  #record(step: Materialized<Step>, index: number): boolean {
-    const { maxNewTokens, eosTokenIds, onToken } = this.#settings;
-    const { sequences, stopped } = this.#result;
+  /** Reads the tokens of the rows that are still running, and takes out those that end. */
+  #record(step: Materialized<Step>, index: number): MadeToken[] {
     const tokens = step.token.toNumbers();
     const sound = step.sound.toNumbers();
+    const logProbs = readLogProbs(step.logProbs);
+    const made: MadeToken[] = [];
     this.#rows.forEach((row, i) => {
       if (!this.#running.has(row)) return;
-      if (Number.isNaN(sound[i]))
-        throw new CraftError({
-          subject: `inputIds[${row}]`,
-          reason: `the model's logits for token ${index} of the continuation are NaN`,
-          remedy: "Check the weights, or use a wider dtype.",
-        });
+      if (Number.isNaN(sound[i])) throw notNumbers(Math.floor(row / this.#settings.copies), index);
       const token = tokens[i]!;
-      sequences[row]!.push(token);
-      const ended = eosTokenIds.includes(token);
-      if (ended) stopped[row] = "eos";
-      if (ended || index + 1 === maxNewTokens) this.#running.delete(row);
-      onToken({ row, index, token });
+      const stopped = this.#stopReason(row, token, index);
+      if (stopped !== undefined) this.#running.delete(row);
+      made.push({ row, index, token, stopped, ...(logProbs && { logProb: logProbs(i) }) });
     });
-    return this.#running.size > 0;
+    return made;
+  }
+
+  #stopReason(row: number, token: number, index: number): StopReason | undefined {
+    const { eosTokenIds, stopTokenIds, maxNewTokens } = this.#settings;
+    if (eosTokenIds.includes(token)) return "eos";
+    if (stopTokenIds.includes(token) || this.#stopTexts.get(row)?.push(token) === true) return "stop";
+    return index + 1 === maxNewTokens ? "length" : undefined;
   }
 }
 
-const cacheTensors = ({ cache }: Materialized<Step>): DeviceTensor[] => [...cache.keys, ...cache.values];
+export const structureOf = (model: CausalLM): string =>
+  model
+    .parameters()
+    .map(({ id }) => id)
+    .join();
+
+export const notNumbers = (prompt: number, index: number): CraftError =>
+  new CraftError({
+    subject: `inputIds[${prompt}]`,
+    reason: `the model's logits for token ${index} of the continuation are NaN`,
+    remedy: "Check the weights, or use a wider dtype.",
+  });
+
+function readLogProbs(
+  logProbs: Materialized<Step>["logProbs"],
+): ((row: number) => NonNullable<GeneratedToken["logProb"]>) | undefined {
+  if (logProbs === undefined) return undefined;
+  const chosen = logProbs.chosen.toNumbers();
+  const values = logProbs.top?.values.toNumbers() ?? [];
+  const indices = logProbs.top?.indices.toNumbers() ?? [];
+  const count = values.length / chosen.length;
+  return (row) => ({
+    logProb: chosen[row]!,
+    top: Array.from({ length: count }, (_, i) => ({
+      token: indices[row * count + i]!,
+      logProb: values[row * count + i]!,
+    })),
+  });
+}
+
+/** What the next step does not need. */
+const answers = ({ token, sound, logProbs }: Materialized<Step>): DeviceTensor[] => [
+  token,
+  sound,
+  ...(logProbs === undefined ? [] : [logProbs.chosen]),
+  ...(logProbs?.top === undefined ? [] : [logProbs.top.values, logProbs.top.indices]),
+];
 
 function release(step: Materialized<Step>): void {
-  for (const tensor of [step.token, step.sound, ...cacheTensors(step)]) tensor.dispose();
+  const { cache, seen } = step;
+  for (const tensor of [...answers(step), ...cache.keys, ...cache.values]) tensor.dispose();
+  seen?.dispose();
 }

@@ -1,3 +1,2 @@
-export type { Generation } from "./batch.js";
 export { generate, TokenGenerator } from "./generator.js";
-export type { GeneratedToken, GenerateOptions, StopReason } from "./options.js";
+export type { GeneratedToken, GenerateOptions, Generation, StopReason, TokenLogProb } from "./options.js";

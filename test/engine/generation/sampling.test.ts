@@ -81,7 +81,11 @@ describe("sampling", () => {
 
   it("splits [0, 1) among the tokens in order of their ids, and leaves out those without a chance", async () => {
     const program = compile((logits: Tensor, uniform: Tensor, t: Tensor) =>
-      choose(logits, { kind: "random", uniform, temperature: t }),
+      choose(logits, {
+        sampling: { uniform, temperature: t, topK: 0, topP: undefined, minP: undefined },
+        penalty: undefined,
+        logProbs: undefined,
+      }),
     );
     // Chances 0, 1/4, 0, 1/2, 1/4, 0.
     const row = [-Infinity, 0, -Infinity, Math.log(2), 0, -Infinity];
