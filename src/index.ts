@@ -6,6 +6,7 @@ export { Random } from "./random.js";
 export * from "./torch/index.js";
 export * from "./tensor/index.js";
 export * from "./nn/index.js";
+export * from "./hub/index.js";
 export * from "./models/index.js";
 export * from "./text/index.js";
 export * from "./data/index.js";

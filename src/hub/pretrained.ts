@@ -6,7 +6,7 @@ import type { HubOptions } from "./settings.js";
 import { downloadSnapshot, type Choose, type Contents, type SnapshotServices } from "./snapshot.js";
 
 /** What a folder is to be loaded as. */
-export type PretrainedKind = "model" | "tokenizer" | "adapter";
+export type PretrainedKind = "config" | "model" | "tokenizer" | "adapter";
 
 const tokenizerFiles = [
   "tokenizer.json",
@@ -44,6 +44,10 @@ export async function pretrainedFolder(
 }
 
 const choices: Readonly<Record<PretrainedKind, Choose>> = {
+  config: (contents) => {
+    requireConfig(contents);
+    return ["config.json"];
+  },
   model: modelFiles,
   tokenizer: ({ name, paths, has }) => {
     if (paths.includes("tokenizer.json"))
@@ -70,15 +74,9 @@ const choices: Readonly<Record<PretrainedKind, Choose>> = {
 };
 
 /** The configuration and the weights: one safetensors file, or those that the index names. */
-async function modelFiles({ name, paths, has, read }: Contents): Promise<readonly string[]> {
-  if (!paths.includes("config.json"))
-    throw new CraftError({
-      subject: name,
-      reason: `has no config.json${paths.includes("adapter_config.json") ? "; it holds an adapter" : ""}`,
-      remedy: paths.includes("adapter_config.json")
-        ? "Load the base model, and give this id as its adapter"
-        : "Give the id of a model in transformers' format",
-    });
+async function modelFiles(contents: Contents): Promise<readonly string[]> {
+  requireConfig(contents);
+  const { name, paths, has, read } = contents;
   const common = ["config.json", ...["generation_config.json"].filter(has)];
   if (paths.includes(singleFile)) return [...common, singleFile];
   if (paths.includes(indexFile)) return [...common, indexFile, ...shards(name, await read(indexFile))];
@@ -102,5 +100,17 @@ function shards(name: string, index: string): readonly string[] {
   throw new CraftError({
     subject: `${name}, ${indexFile}, weight_map`,
     reason: "is missing, empty or broken",
+  });
+}
+
+function requireConfig({ name, paths }: Contents): void {
+  if (paths.includes("config.json")) return;
+  const isAdapter = paths.includes("adapter_config.json");
+  throw new CraftError({
+    subject: name,
+    reason: `has no config.json${isAdapter ? "; it holds an adapter" : ""}`,
+    remedy: isAdapter
+      ? "Load the base model, and give this id as its adapter"
+      : "Give the id of a model in transformers' format",
   });
 }

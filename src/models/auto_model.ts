@@ -1,5 +1,6 @@
 /** @file Model folders to models and back. */
 import { CraftError } from "../errors.js";
+import { pretrainedFolder, type HubOptions } from "../hub/index.js";
 import { cpu, type Device } from "../torch/device.js";
 import type { DeviceTensor } from "../torch/device_tensor.js";
 import { isFloating, type DType } from "../torch/dtype.js";
@@ -48,11 +49,14 @@ export const AutoModelForCausalLM = {
    * Loads a model folder as transformers saves it: config.json and safetensors weights in one file or sharded.
    * Tensors are read one by one, so that little more than the model itself is in memory.
    *
-   * @throws CraftError for an unsupported architecture or option, and for missing or broken files.
+   * @param pathOrId - a folder, or the id of a model on the hub (`org/name`), of which only these files are fetched.
+   * @throws CraftError for an unsupported architecture or option, before any weights are fetched; for missing or broken
+   * files; and for what the hub refuses.
    */
-  async fromPretrained(folder: string, options: LoadOptions = {}): Promise<CausalLM> {
-    const config = readConfig(folder);
+  async fromPretrained(pathOrId: string, options: LoadOptions & HubOptions = {}): Promise<CausalLM> {
+    const config = readConfig(await pretrainedFolder(pathOrId, "config", options));
     const build = architectureOf(config);
+    const folder = await pretrainedFolder(pathOrId, "model", options);
     const device = options.device ?? cpu;
     const dtype = resolveDType(options.dtype, device);
     await loadTorch();
@@ -62,7 +66,7 @@ export const AutoModelForCausalLM = {
     try {
       const model = build(config, source);
       requireAllUsed(checkpoint.names, source, folder, model.headIsTied);
-      model.nameOrPath = folder;
+      model.nameOrPath = pathOrId;
       model.generationConfig = readGenerationConfig(folder);
       return model;
     } catch (error) {

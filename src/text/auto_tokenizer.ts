@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CraftError } from "../errors.js";
+import { pretrainedFolder, type HubOptions } from "../hub/index.js";
 import { isObject, type Json } from "./engine.js";
 import { Tokenizer } from "./tokenizer.js";
 
@@ -18,13 +19,15 @@ export const AutoTokenizer = {
    * Reads tokenizer.json with tokenizer_config.json, special_tokens_map.json and chat_template.jinja. Special tokens that the
    * configuration names and tokenizer.json lacks are added, as transformers does.
    *
-   * @throws {@link CraftError} naming the file that is missing or broken.
+   * @param pathOrId - a folder, or the id of a model on the hub (`org/name`), of which only these files are fetched.
+   * @throws {@link CraftError} naming the file that is missing or broken, or what the hub refuses.
    *
    * @example
    * const tokenizer = await AutoTokenizer.fromPretrained("path/to/model");
    * tokenizer.encode("Hello");
    */
-  async fromPretrained(folder: string): Promise<Tokenizer> {
+  async fromPretrained(pathOrId: string, options: HubOptions = {}): Promise<Tokenizer> {
+    const folder = await pretrainedFolder(pathOrId, "tokenizer", options);
     const files = new Map<string, Buffer>();
     for (const name of fileNames) {
       const bytes = await read(join(folder, name), name === "tokenizer.json");
