@@ -22,26 +22,31 @@ type MixingArguments = Pick<
   | "craftGradientClipValue"
 >;
 
-const tasks = ["sft", "contrastive"] as const;
-
 /** Whether anything but alpha has a say in how the tasks' gradients are mixed. */
 export const balances = (
   args: Pick<CraftArguments, "craftGradientBalancing" | "craftGradientClipPerTask">,
 ): boolean => args.craftGradientBalancing !== "none" || args.craftGradientClipPerTask;
 
-/** The mixture that the options ask for, and what it carries from step to step. */
-export function craftMixture(args: MixingArguments): {
+/**
+ * The mixture that the options ask for, and what it carries from step to step.
+ *
+ * @param base the task of the base objective
+ */
+export function craftMixture(
+  args: MixingArguments,
+  base: string,
+): {
   readonly mixture: Mixture;
   readonly carried: AllCarried;
 } {
-  const factors = { sft: args.craftAlpha, contrastive: 1 - args.craftAlpha };
+  const factors = { [base]: args.craftAlpha, contrastive: 1 - args.craftAlpha };
   if (!balances(args)) return { mixture: new FixedMixture(factors), carried: {} };
   const clip = args.craftGradientClipPerTask ? args.craftGradientClipValue : undefined;
-  const mixture = new BalancedMixture({ factors, balancer: balancerOf(args), clip });
+  const mixture = new BalancedMixture({ factors, balancer: balancerOf(args, [base, "contrastive"]), clip });
   return { mixture, carried: { balancing: mixture } };
 }
 
-function balancerOf(args: MixingArguments): Balancer | undefined {
+function balancerOf(args: MixingArguments, tasks: readonly string[]): Balancer | undefined {
   switch (args.craftGradientBalancing) {
     case "none":
       return undefined;

@@ -1,10 +1,12 @@
 /** @file The configurations of the CRAFT trainers: the options of each base trainer with those of CRAFT. */
 import { z } from "zod";
+import { plainFields } from "../trainers/plain/config.js";
 import { sftFields } from "../trainers/sft/config.js";
 import { checkPacking } from "../trainers/sft/packing.js";
+import type { CommonArguments } from "../training/index.js";
 import { CraftConfig, type OptionRecord } from "./config/craft_config.js";
 import type { Origins } from "./config/explain.js";
-import { craftFields } from "./config/fields.js";
+import { craftFields, type CraftArguments } from "./config/fields.js";
 
 export { type CraftFacts } from "./config/auto.js";
 export { CraftConfig, type OptionRecord } from "./config/craft_config.js";
@@ -29,4 +31,26 @@ export class CRAFTSFTConfig extends CraftConfig<CRAFTSFTArguments> {
     super(craftSFTSchema, "CRAFTSFTConfig", { ...options }, origins);
     checkPacking(this.values);
   }
+}
+
+const craftPlainSchema = z.strictObject({ ...plainFields, ...craftFields });
+export type CRAFTTrainingOptions = z.input<typeof craftPlainSchema>;
+export type CRAFTTrainingValues = z.output<typeof craftPlainSchema>;
+
+/** The options of {@link withCraft} over the plain trainer: those of TrainingArguments and those of CRAFT. */
+export class CRAFTTrainingArguments extends CraftConfig<CRAFTTrainingValues> {
+  /** @throws CraftError naming the first option at fault: unknown, out of range, or without a meaning beside the others. */
+  constructor(options: CRAFTTrainingOptions | OptionRecord = {}, origins: Origins = {}) {
+    super(craftPlainSchema, "CRAFTTrainingArguments", { ...options }, origins);
+  }
+}
+
+/** What CRAFT reads of a trainer's options; those that may be absent are of trainers that prepare texts. */
+export interface CraftedArguments extends CommonArguments, CraftArguments {
+  /** Sides of pairs are cut to as many tokens. */
+  readonly maxLength?: number | undefined;
+  readonly padToMultipleOf?: number | undefined;
+  readonly onBadRow?: "error" | "drop" | undefined;
+  readonly packing?: boolean | undefined;
+  readonly paddingFree?: boolean | undefined;
 }

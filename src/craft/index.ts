@@ -3,6 +3,7 @@ export {
   craftFields,
   craftPresets,
   CRAFTSFTConfig,
+  CRAFTTrainingArguments,
   Explanation,
   getPreset,
   gradientBalancings,
@@ -14,6 +15,9 @@ export {
   type CraftPreset,
   type CRAFTSFTArguments,
   type CRAFTSFTOptions,
+  type CRAFTTrainingOptions,
+  type CRAFTTrainingValues,
+  type CraftedArguments,
   type ExplainedOption,
   type OptionRecord,
   type Origin,
@@ -31,3 +35,9 @@ export type {
   CraftLoaders,
 } from "./trainer_data.js";
 export { CRAFTSFTTrainer, type CRAFTSFTTrainerOptions } from "./trainers.js";
+export {
+  withCraft,
+  type CraftTrainer,
+  type CraftTrainerClass,
+  type CraftTrainerOptions,
+} from "./with_craft.js";

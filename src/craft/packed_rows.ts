@@ -1,16 +1,16 @@
 /** @file Packed and padding-free SFT rows in a CRAFT run. */
-import type { SFTArguments } from "../trainers/sft/config.js";
 import { CraftError } from "../errors.js";
+import type { CraftedArguments } from "./config.js";
 import type { CraftStrategy } from "./data/index.js";
 import type { CraftDataOptions } from "./trainer_data.js";
 
 /** @throws CraftError where rows that hold several texts have no meaning. */
 export function checkPackedRows(
-  args: Pick<SFTArguments, "packing" | "paddingFree">,
+  args: Pick<CraftedArguments, "packing" | "paddingFree">,
   strategy: CraftStrategy,
-  given: Pick<CraftDataOptions, "craftSftLoader"> & { readonly dataCollator?: object },
+  given: Pick<CraftDataOptions<unknown>, "craftSftLoader" | "craftCollator">,
 ): void {
-  const option = args.packing ? "packing" : args.paddingFree ? "padding_free" : undefined;
+  const option = args.packing === true ? "packing" : args.paddingFree === true ? "padding_free" : undefined;
   if (option === undefined) return;
   const refuse = (reason: string, remedy: string): CraftError =>
     new CraftError({ subject: option, value: true, reason, remedy });
@@ -21,6 +21,6 @@ export function checkPackedRows(
     );
   if (given.craftSftLoader !== undefined)
     throw refuse("craftSftLoader makes the batches, which are not packed again", "Leave out one of both.");
-  if (args.paddingFree && given.dataCollator !== undefined)
+  if (args.paddingFree === true && given.craftCollator !== undefined)
     throw refuse("a dataCollator is given, which pads batches", "Leave out one of both.");
 }

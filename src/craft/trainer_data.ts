@@ -1,11 +1,11 @@
 /** @file Where a CRAFT trainer's rows, pairs and batches come from, and what is refused of them. */
 import type { LanguageModelingBatch } from "../data/collator.js";
-import { Dataset } from "../data/dataset.js";
+import type { Dataset } from "../data/dataset.js";
 import type { Loader } from "../data/loader.js";
 import { refuseUnknown } from "../data/options.js";
 import { column } from "../data/tokens.js";
 import { CraftError } from "../errors.js";
-import type { Rows } from "../trainers/sft/trainer.js";
+import { datasetOf, type Rows } from "../trainers/rows.js";
 import type { CraftArguments } from "./config.js";
 import {
   CRAFTCollator,
@@ -13,14 +13,17 @@ import {
   makeCraftDatasets,
   type CRAFTCollatorOptions,
   type CraftDatasetBundle,
+  type ContrastiveColumns,
   type CraftStrategy,
   type PairBatch,
   type SelfAlignBatch,
 } from "./data/index.js";
+import { shownTask } from "./data/schedule.js";
 
 /** Loaders that take the place of the trainer's own. */
-export interface CraftLoaders {
-  readonly sft: Loader<LanguageModelingBatch>;
+export interface CraftLoaders<Batch = LanguageModelingBatch> {
+  /** Batches of the base objective. */
+  readonly sft: Loader<Batch>;
   readonly contrastive: Loader<PairBatch | SelfAlignBatch>;
 }
 
@@ -36,25 +39,33 @@ export interface CraftLoaderContext {
   readonly seed: number;
 }
 
-export type CraftLoaderFactory = (context: CraftLoaderContext) => CraftLoaders | Promise<CraftLoaders>;
+export type CraftLoaderFactory<Batch = LanguageModelingBatch> = (
+  context: CraftLoaderContext,
+) => CraftLoaders<Batch> | Promise<CraftLoaders<Batch>>;
 
 /** Where a CRAFT trainer's data comes from. */
-export interface CraftDataOptions {
+export interface CraftDataOptions<Batch = LanguageModelingBatch> {
   /** What to train on, from {@link makeCraftDatasets}; or give contrastiveDataset. */
   readonly craftBundle?: CraftDatasetBundle<object, object> | undefined;
   /** Pairs: tokens in input_ids and input_ids_tgt, or text in the columns that contrastiveColumns names. */
   readonly contrastiveDataset?: Rows | undefined;
+  /** The columns of text in contrastive datasets. */
+  readonly contrastiveColumns?: ContrastiveColumns | undefined;
+  /** Pairs to report contrastive loss and accuracy on at each evaluation. */
+  readonly contrastiveEvalDataset?: Rows | undefined;
+  /** Pads pairs; what it leaves open it takes over from the trainer. */
+  readonly craftCollator?: CRAFTCollator | undefined;
   /** Batches of the base objective, in the place of those made of the training data. */
-  readonly craftSftLoader?: Loader<LanguageModelingBatch> | undefined;
+  readonly craftSftLoader?: Loader<Batch> | undefined;
   /** Batches of pairs, in the place of those made of the contrastive data. */
   readonly craftContrastiveLoader?: Loader<PairBatch | SelfAlignBatch> | undefined;
   /** Makes both loaders when training begins. Not together with loaders. */
-  readonly craftLoaderFactory?: CraftLoaderFactory | undefined;
+  readonly craftLoaderFactory?: CraftLoaderFactory<Batch> | undefined;
 }
 
 /** @throws CraftError for two sources of pairs or of batches, and a bundle made for another strategy. */
 export function bundleOf(
-  options: CraftDataOptions & { readonly trainDataset: Rows },
+  options: CraftDataOptions<unknown> & { readonly trainDataset: Rows },
   args: CraftArguments,
 ): CraftDatasetBundle<object, object> {
   const { craftBundle, contrastiveDataset, trainDataset, craftLoaderFactory } = options;
@@ -72,20 +83,16 @@ export function bundleOf(
       });
     return craftBundle;
   }
-  return makeCraftDatasets<object, object>(named(trainDataset, "train_dataset"), {
+  return makeCraftDatasets<object, object>(datasetOf(trainDataset, "train_dataset"), {
     ...(contrastiveDataset === undefined
       ? {}
-      : { contrastiveDataset: named(contrastiveDataset, "contrastive_dataset") }),
+      : { contrastiveDataset: datasetOf(contrastiveDataset, "contrastive_dataset") }),
     ...(args.craftStrategy === undefined ? {} : { strategy: args.craftStrategy }),
   });
 }
 
 const twice = (subject: string, other: string): CraftError =>
   new CraftError({ subject, reason: `is given beside ${other}`, remedy: "Give one of both." });
-
-/** Rows in memory under the name by which errors are to call them. */
-export const named = (rows: Rows, name: string): Dataset<object> =>
-  rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
 
 /** SFT rows whose columns have other names, with the standard ones. */
 export function withStandardColumns(rows: Rows, name: string, args: CraftArguments): Rows {
@@ -97,7 +104,7 @@ export function withStandardColumns(rows: Rows, name: string, args: CraftArgumen
     ),
   ].filter(([own, standard]) => own !== standard) as readonly (readonly [string, string])[];
   if (others.length === 0) return rows;
-  return named(rows, name).map((row) => {
+  return datasetOf(rows, name).map((row) => {
     const renamed: Record<string, unknown> = { ...row };
     for (const [own, standard] of others) if (Object.hasOwn(row, own)) renamed[standard] = column(row, own);
     return renamed;
@@ -125,7 +132,7 @@ export function collatorOf(given: CRAFTCollator | undefined, settings: CRAFTColl
 }
 
 /** @throws CraftError unless a factory gave what it should. */
-export function checkLoaders(made: CraftLoaders): CraftLoaders {
+export function checkLoaders<Batch>(made: CraftLoaders<Batch>): CraftLoaders<Batch> {
   const subject = "craftLoaderFactory";
   if (typeof made !== "object" || made === null)
     throw new CraftError({ subject, value: made, reason: "must return { sft, contrastive }" });
@@ -155,10 +162,19 @@ export const noNegatives = (size: number | null): CraftError =>
     remedy: "Set it to 2 or more",
   });
 
-/** @throws CraftError for an alpha that leaves out the only loss that beta lets run. */
-export function requireSomethingToLearn(alpha: number, beta: number, strategy: CraftStrategy): void {
-  const only = beta === 1 ? "SFT" : beta === 0 && strategy === "paired_dataset" ? "contrastive" : undefined;
-  if (only === undefined || alpha !== (only === "SFT" ? 0 : 1)) return;
+/**
+ * @param base the task of the base objective
+ * @param shared whether contrastive batches give the base loss too
+ * @throws CraftError for an alpha that leaves out the only loss that beta lets run.
+ */
+export function requireSomethingToLearn(
+  { craftAlpha: alpha }: Pick<CraftArguments, "craftAlpha">,
+  beta: number,
+  base: string,
+  shared: boolean,
+): void {
+  const only = beta === 1 ? shownTask(base) : beta === 0 && !shared ? "contrastive" : undefined;
+  if (only === undefined || alpha !== (beta === 1 ? 0 : 1)) return;
   throw new CraftError({
     subject: "craft_alpha",
     value: alpha,

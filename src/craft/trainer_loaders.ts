@@ -1,11 +1,10 @@
 /** @file The windows of a CRAFT run: those of the trainer's own loaders, or of the user's. */
-import type { LanguageModelingBatch } from "../data/collator.js";
-import { DataLoader, type Loader } from "../data/loader.js";
+import type { Loader } from "../data/loader.js";
 import type { Prepared } from "../data/prepared.js";
 import type { PreparedRow } from "../data/tokenised_rows.js";
 import type { WindowLoader } from "../data/windows.js";
 import type { TaggedBatch } from "../training/index.js";
-import type { CRAFTSFTArguments } from "./config.js";
+import type { CraftedArguments } from "./config.js";
 import {
   CRAFTLoaderPair,
   CRAFTMixedDataLoader,
@@ -16,38 +15,44 @@ import {
   type PreparedPairs,
   type SelfAlignBatch,
 } from "./data/index.js";
+import { PairLoader } from "./data/pair_loader.js";
 import { checkLoaders, type CraftDataOptions, type CraftLoaders } from "./trainer_data.js";
 
-/** Both kinds of data, ready for loaders. */
+/** The data that pairs are made of, with their collator. */
 export interface CraftData {
-  readonly rows: Prepared<PreparedRow>;
+  /** Where there are pairs of their own. */
   readonly pairs: PreparedPairs | undefined;
-  readonly bundle: CraftDatasetBundle<PreparedRow, PreparedPair>;
+  /** Where rows are their own pairs. */
+  readonly rows: Prepared<PreparedRow> | undefined;
+  readonly bundle: CraftDatasetBundle<object, PreparedPair>;
   readonly collator: CRAFTCollator;
   /** Pairs in a contrastive micro-batch. */
   readonly pairsAtATime: number;
 }
 
-/** How a trainer makes batches of the base objective. */
-export interface BaseBatches {
-  readonly collate: (rows: readonly PreparedRow[], where: readonly string[]) => LanguageModelingBatch;
-  readonly loader: () => Loader<LanguageModelingBatch>;
+/** The base trainer's side. */
+export interface BaseBatches<Batch> {
+  /** The name of its objective. */
+  readonly objective: string;
+  readonly batches: Loader<Batch>;
+  /** Whether its loss is the token loss, which rows that are their own pairs give in the same forward pass. */
+  readonly shared: boolean;
 }
 
 export interface CraftWindows {
   readonly loader: WindowLoader<TaggedBatch>;
   /** The share of micro-batches that are the base objective's. */
   readonly beta: number;
-  /** Whether the trainer makes all batches itself. */
+  /** Whether the trainer makes all contrastive batches itself. */
   readonly own: boolean;
 }
 
 /** @throws CraftError for loaders that are none, and counts that a length strategy does not allow. */
-export async function craftWindows(
+export async function craftWindows<Batch>(
   data: CraftData,
-  args: CRAFTSFTArguments,
-  given: CraftDataOptions,
-  base: BaseBatches,
+  args: CraftedArguments,
+  given: CraftDataOptions<Batch>,
+  base: BaseBatches<Batch>,
   onNotice: (notice: string) => void,
 ): Promise<CraftWindows> {
   const mixing = {
@@ -57,54 +62,72 @@ export async function craftWindows(
     lengthStrategy: args.craftLengthStrategy,
     onNotice,
   };
-  const loaders = await givenLoaders(data, args, given, base);
-  if (loaders !== undefined) {
-    const loader = new CRAFTLoaderPair({ sft: loaders.sft, contrastive: loaders.contrastive, ...mixing });
-    return { loader, beta: loader.beta, own: false };
+  const { craftSftLoader, craftContrastiveLoader, craftLoaderFactory } = given;
+  const own = craftSftLoader === undefined && craftContrastiveLoader === undefined && !craftLoaderFactory;
+  if (own && base.shared && data.rows !== undefined) {
+    const { rows, collator, pairsAtATime } = data;
+    const loader = new CRAFTMixedDataLoader({
+      bundle: { strategy: "self_align", sft: rows.dataset },
+      collator,
+      collateSft: collator.collateSft,
+      batchSize: args.perDeviceTrainBatchSize,
+      contrastiveBatchSize: pairsAtATime,
+      ...mixing,
+      seed: args.seed,
+      ...(args.dataloaderDropLast ? { dropLast: true } : {}),
+      ...(args.groupByLength ? { lengths: rows.lengths } : {}),
+    });
+    return { loader, beta: loader.beta, own };
   }
-  const { rows, pairs, bundle, collator, pairsAtATime } = data;
-  const loader = new CRAFTMixedDataLoader({
-    bundle,
-    collator,
-    collateSft: base.collate,
-    batchSize: args.perDeviceTrainBatchSize,
-    contrastiveBatchSize: pairsAtATime,
-    ...mixing,
-    seed: args.seed,
-    ...(args.dataloaderDropLast ? { dropLast: true } : {}),
-    ...(args.groupByLength ? { lengths: rows.lengths } : {}),
-    ...(args.groupByLength && pairs !== undefined ? { contrastiveLengths: pairs.lengths } : {}),
-    ...(pairs === undefined ? {} : { contrastiveGroups: pairs.groups }),
-  });
-  return { loader, beta: loader.beta, own: true };
+  const notices: string[] = [];
+  const loaders = await bothLoaders(data, args, given, base, (notice) => notices.push(notice));
+  const loader = new CRAFTLoaderPair({ ...loaders, objective: base.objective, ...mixing });
+  notices.forEach(onNotice);
+  return { loader, beta: loader.beta, own };
 }
 
-/** The user's loaders, with the trainer's own for the kind that is not given; undefined if none is. */
-async function givenLoaders(
-  { rows, bundle, collator, pairsAtATime }: CraftData,
-  { perDeviceTrainBatchSize: batchSize, seed }: CRAFTSFTArguments,
-  { craftSftLoader, craftContrastiveLoader, craftLoaderFactory }: CraftDataOptions,
-  base: BaseBatches,
-): Promise<CraftLoaders | undefined> {
-  const pairs = bundle.strategy === "paired_dataset" ? bundle.contrastive : undefined;
+/** The user's loaders, with the trainer's own for a kind that is not given. */
+async function bothLoaders<Batch>(
+  data: CraftData,
+  args: CraftedArguments,
+  { craftSftLoader, craftContrastiveLoader, craftLoaderFactory }: CraftDataOptions<Batch>,
+  { batches }: BaseBatches<Batch>,
+  onNotice: (notice: string) => void,
+): Promise<CraftLoaders<Batch>> {
   if (craftLoaderFactory !== undefined) {
+    const { bundle, collator, pairsAtATime } = data;
     const { strategy, sft: sftDataset } = bundle;
-    const context = { strategy, sftDataset, contrastiveDataset: pairs, collator, batchSize, seed };
-    return checkLoaders(await craftLoaderFactory({ ...context, contrastiveBatchSize: pairsAtATime }));
+    const made = await craftLoaderFactory({
+      strategy,
+      sftDataset,
+      contrastiveDataset: strategy === "paired_dataset" ? bundle.contrastive : undefined,
+      collator,
+      batchSize: args.perDeviceTrainBatchSize,
+      contrastiveBatchSize: pairsAtATime,
+      seed: args.seed,
+    });
+    return checkLoaders(made);
   }
-  if (craftSftLoader === undefined && craftContrastiveLoader === undefined) return undefined;
-  const sft = craftSftLoader ?? base.loader();
+  const sft = craftSftLoader ?? batches;
   if (craftContrastiveLoader !== undefined) return { sft, contrastive: craftContrastiveLoader };
-  const dataset = pairs ?? rows.dataset;
-  const collate: (rows: readonly object[], where: readonly string[]) => PairBatch | SelfAlignBatch =
-    pairs === undefined ? collator.collateSelfAlign : collator.collatePairs;
-  const dropLast = dataset.length % pairsAtATime === 1;
-  const contrastive = new DataLoader<object, PairBatch | SelfAlignBatch>({
-    dataset,
-    batchSize: pairsAtATime,
-    collate,
-    seed,
-    dropLast,
-  });
+  const contrastive = pairLoader(data, args);
+  contrastive.notices.forEach(onNotice);
   return { sft, contrastive };
+}
+
+function pairLoader(
+  { pairs, rows, collator, pairsAtATime: batchSize }: CraftData,
+  { craftBeta: beta, seed, groupByLength }: CraftedArguments,
+): PairLoader<object, PairBatch | SelfAlignBatch> {
+  const minimumPairs = beta < 1 ? collator.minimumPairs : 1;
+  const source = pairs ?? rows!;
+  return new PairLoader<object, PairBatch | SelfAlignBatch>({
+    dataset: source.dataset,
+    batchSize,
+    minimumPairs,
+    collate: pairs === undefined ? collator.collateSelfAlign : collator.collatePairs,
+    seed,
+    lengths: groupByLength ? source.lengths : undefined,
+    groups: pairs?.groups,
+  });
 }

@@ -2,15 +2,13 @@
 import { DataLoader, type Loader } from "../data/loader.js";
 import type { RowTokenizer } from "../data/row_tokenizer.js";
 import type { CausalLM } from "../models/index.js";
-import { requireVocabulary } from "../trainers/sft/rows.js";
-import type { Rows } from "../trainers/sft/trainer.js";
-import type { CRAFTSFTArguments } from "./config.js";
+import { datasetOf, requireVocabulary, type Rows } from "../trainers/rows.js";
+import type { CraftedArguments } from "./config.js";
 import { preparePairs, type ContrastiveColumns, type PairBatch, type PreparedPairs } from "./data/index.js";
 import { requireNegatives } from "./losses/index.js";
-import { named } from "./trainer_data.js";
 
 export interface PairSource {
-  readonly args: CRAFTSFTArguments;
+  readonly args: CraftedArguments;
   readonly columns: ContrastiveColumns | undefined;
   readonly tokenizer: RowTokenizer | undefined;
   readonly model: CausalLM;
@@ -26,9 +24,9 @@ export async function pairsOf(
   name: string,
   { args, columns, tokenizer, model }: PairSource,
 ): Promise<PreparedPairs> {
-  const prepared = await preparePairs(named(rows, name), tokenizer, {
-    maxLength: args.maxLength,
-    onBadRow: args.onBadRow,
+  const prepared = await preparePairs(datasetOf(rows, name), tokenizer, {
+    ...(args.maxLength === undefined ? {} : { maxLength: args.maxLength }),
+    ...(args.onBadRow === undefined ? {} : { onBadRow: args.onBadRow }),
     keys: args.craftContrastiveKeys,
     ...(columns === undefined ? {} : { columns }),
   });

@@ -1,10 +1,16 @@
+export {
+  BaseTrainer,
+  type BaseArguments,
+  type BaseTrainerOptions,
+  type ComposableTrainer,
+  type TrainOptions,
+} from "./base_trainer.js";
+export type { Evaluation, RunParts, TrainingParts } from "./parts.js";
+export { plainFields, TrainingArguments, type TrainingOptions, type TrainingValues } from "./plain/config.js";
+export { languageModelingInputs, type Inputs } from "./plain/inputs.js";
+export type { ComputedLoss, SummedLoss } from "./plain/objective.js";
+export type { Rows } from "./rows.js";
 export { SFTConfig, sftFields, sftSchema, type SFTArguments, type SFTOptions } from "./sft/config.js";
 export { SFTObjective } from "./sft/objective.js";
-export { SFTTrainer, type Rows, type SFTTrainerOptions } from "./sft/trainer.js";
-export {
-  Trainer,
-  type Evaluation,
-  type TrainerOptions,
-  type TrainingParts,
-  type TrainOptions,
-} from "./trainer.js";
+export { SFTTrainer, type SFTTrainerOptions } from "./sft/trainer.js";
+export { Trainer, type DataCollator, type TrainerOptions } from "./trainer.js";

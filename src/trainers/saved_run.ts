@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { CraftError } from "../errors.js";
 import type { CausalLM } from "../models/index.js";
 import { Embedding } from "../nn/embedding.js";
+import type { Module } from "../nn/module.js";
 import type { AdamW } from "../optim/index.js";
 import type { LoraModel } from "../peft/lora.js";
 import type { Parameter } from "../tensor/index.js";
@@ -32,15 +33,27 @@ type Named = readonly (readonly [string, Parameter])[];
 export interface SavedRunOptions {
   readonly model: CausalLM;
   readonly lora: LoraModel | undefined;
-  /** What is trained beside the model. */
-  readonly extra: Named;
+  /** What is trained beside the model, by the file that it is saved in. */
+  readonly beside: ReadonlyMap<string, Named>;
   readonly carried: AllCarried;
   /** Writes the model or its adapter, with the tokenizer. */
   readonly saveModel: (folder: string) => Promise<void>;
 }
 
-const extraFile = "craft.safetensors";
 const adapterFile = "adapter_model.safetensors";
+
+/** What is trained of modules, by file. */
+export function trainedBeside(
+  modules: Readonly<Record<string, Readonly<Record<string, Module>>>>,
+): Map<string, Named> {
+  const files = Object.entries(modules).map(([file, named]): [string, Named] => [
+    file,
+    Object.entries(named).flatMap(([name, module]) =>
+      [...module.namedParameters(name)].filter(([, parameter]) => parameter.trainable),
+    ),
+  ]);
+  return new Map(files.filter(([, named]) => named.length > 0));
+}
 
 /** Writes and reads the folders of one run. */
 export class SavedRun {
@@ -52,16 +65,28 @@ export class SavedRun {
 
   /** Everything that is trained, by the names under which it is saved. */
   get named(): Named {
-    const { model, lora, extra } = this.#options;
+    const { model, lora, beside } = this.#options;
     const own = lora === undefined ? [...model.namedParameters()] : [...lora.namedParameters()];
-    return [...own.filter(([, parameter]) => parameter.trainable), ...extra];
+    const named = [...own.filter(([, parameter]) => parameter.trainable), ...[...beside.values()].flat()];
+    const known = new Set<string>();
+    for (const [name] of named) {
+      if (known.has(name))
+        throw new CraftError({
+          subject: "modules",
+          value: name,
+          reason: "is the name of two parameters that are trained",
+          remedy: "Give the module another name.",
+        });
+      known.add(name);
+    }
+    return named;
   }
 
   /** Writes the result. */
   async writeResult(folder: string): Promise<void> {
-    const { extra, saveModel } = this.#options;
+    const { beside, saveModel } = this.#options;
     await saveModel(folder);
-    if (extra.length > 0) writeParameters(join(folder, extraFile), extra);
+    for (const [file, named] of beside) writeParameters(join(folder, file), named);
   }
 
   /** Writes a checkpoint, which gets its name when it is whole. Without `resume` it is a result with the log. */
@@ -117,7 +142,7 @@ export class SavedRun {
 
   /** Gives everything that is trained the values that it has in a checkpoint. */
   readWeights(checkpoint: string): void {
-    const { model, lora, extra } = this.#options;
+    const { model, lora, beside } = this.#options;
     if (!existsSync(checkpoint)) {
       throw new CraftError({
         subject: "checkpoint",
@@ -128,6 +153,6 @@ export class SavedRun {
     }
     if (lora === undefined) readParameters(checkpoint, [...model.namedParameters()], "all");
     else readParameters(join(checkpoint, adapterFile), [...lora.namedParameters()], "all");
-    if (extra.length > 0) readParameters(join(checkpoint, extraFile), extra, "all");
+    for (const [file, named] of beside) readParameters(join(checkpoint, file), named, "all");
   }
 }

@@ -1,305 +1,164 @@
-/** @file What all trainers share: the model and its adapter, the loop, evaluation, saving and resuming. */
-import { join } from "node:path";
+/** @file A trainer for any loss that is a function of tensors. */
+import { DataCollatorForLanguageModeling } from "../data/collator.js";
+import type { Dataset } from "../data/dataset.js";
+import { DataLoader, rowLengths, type Collate, type Loader } from "../data/loader.js";
+import type { Prepared } from "../data/prepared.js";
+import type { PreparedRow } from "../data/tokenised_rows.js";
+import { column } from "../data/tokens.js";
 import { CraftError } from "../errors.js";
-import { refuseUnknown } from "../data/options.js";
-import type { WindowLoader } from "../data/windows.js";
-import { AutoModelForCausalLM, CausalLM, savePretrained } from "../models/index.js";
+import type { CausalLM } from "../models/index.js";
 import type { Module } from "../nn/module.js";
-import type { AdamW } from "../optim/index.js";
-import { newAdapterConfig, writeAdapter } from "../peft/adapter_files.js";
-import { defaultLoraConfig, LoraModel, type LoraConfig } from "../peft/lora.js";
-import type { Parameter } from "../tensor/index.js";
-import type { Tokenizer } from "../text/index.js";
-import type { DType } from "../torch/dtype.js";
-import { loadTorch } from "../torch/torch.js";
-import type { TrainingArguments } from "../training/arguments.js";
-import { pruneCheckpoints, resolveCheckpoint } from "../training/checkpoint.js";
-import {
-  clearOutputDir,
-  ConsoleProgress,
-  Interruption,
-  JsonlLog,
-  prepareOutputDir,
-  reportsOf,
-  toMasterWeights,
-  TrainingLoop,
-  type AllCarried,
-  type Describe,
-  type LogEntry,
-  type LoopState,
-  type Mixture,
-  type Objective,
-  type OnPrediction,
-  type SaveKind,
-  type TaggedBatch,
-  type TrainerCallback,
-  type TrainerState,
-  type TrainOutput,
-} from "../training/index.js";
-import { settingsOf, type RunFacts } from "../training/run_settings.js";
-import { SavedRun } from "./saved_run.js";
+import type { TracedFeeds } from "../training/index.js";
+import { evaluateObjective } from "../training/index.js";
+import { BaseTrainer, type BaseTrainerOptions } from "./base_trainer.js";
+import type { Evaluation, TrainingParts } from "./parts.js";
+import { TrainingArguments, type TrainingValues } from "./plain/config.js";
+import { checkInputs, languageModelingInputs, type Inputs } from "./plain/inputs.js";
+import { causalTokenLoss, ComputedObjective, type ComputedLoss, type SummedLoss } from "./plain/objective.js";
+import { datasetOf, describeRows, prepareRowsFor, type Rows } from "./rows.js";
 
-/** Scores a model on data of its own, and tells of each batch; see evaluateObjective. */
-export type Evaluation = (model: CausalLM, onPrediction?: OnPrediction) => Promise<LogEntry>;
+/** Makes a micro-batch of rows: a function, or an object with one. `where` names the rows for errors. */
+export type DataCollator<Row extends object = object> =
+  Collate<Row, Inputs> | { readonly collate: Collate<Row, Inputs> };
 
-/** What a trainer puts into the loop. */
-export interface TrainingParts {
-  readonly objectives: readonly Objective<never>[];
-  readonly loader: WindowLoader<TaggedBatch>;
-  readonly mixture: Mixture;
-  readonly evaluations: readonly Evaluation[];
-  /** Modules that are trained beside the model, by the name under which they are saved. */
-  readonly modules?: Readonly<Record<string, Module>>;
-  readonly describe?: Describe;
-  /** Whether the norms of the tasks' gradients are wanted in log entries. Default true. */
-  readonly taskNorms?: boolean;
-  readonly afterStep?: () => void;
-  /** State beside the parameters, by the name under which it is saved, that a resumed run must go on with. */
-  readonly carried?: AllCarried;
+export interface TrainerOptions<Row extends object = object> extends BaseTrainerOptions {
+  readonly args?: { readonly values: TrainingValues };
+  /** Rows of tokens (`input_ids`, perhaps `labels` and `attention_mask`), or of anything that dataCollator takes. */
+  readonly trainDataset: Rows<Row>;
+  readonly evalDataset?: Rows<Row> | undefined;
+  /** Makes tensors of rows; by default pads tokens and labels, see {@link languageModelingInputs}. */
+  readonly dataCollator?: DataCollator<Row> | undefined;
+  /** What is trained, saved and resumed beside the model, by name: a projection, a head of another task. */
+  readonly modules?: Readonly<Record<string, Module>> | undefined;
 }
 
-export interface TrainerOptions {
-  /** A model, a model with LoRA, or the folder of a model. */
-  readonly model: CausalLM | LoraModel | string;
-  /** Attaches new LoRA adapters and trains only those. */
-  readonly peftConfig?: Partial<LoraConfig> | undefined;
-  readonly tokenizer?: Tokenizer | undefined;
-  /** Hear what happens and steer the run, beside the console and log.jsonl. */
-  readonly callbacks?: readonly TrainerCallback[];
-}
+/** Columns of tokens that the default data collator reads. */
+const readColumns = new Set([
+  "input_ids",
+  "attention_mask",
+  "labels",
+  "completion_mask",
+  "assistant_masks",
+  "seq_lengths",
+]);
 
-export interface TrainOptions {
-  /** Stops the run as Ctrl-C does: after the running micro-batch, with a checkpoint. */
-  readonly signal?: AbortSignal;
-  /** Listen for SIGINT and SIGTERM while the run goes on. Default true. */
-  readonly handleSignals?: boolean;
-}
+/**
+ * The plain trainer: one loss, by default the next-token loss over `labels`, in the loop that all trainers share. Extend
+ * it and override {@link computeLoss} to train on anything else.
+ *
+ * @example
+ * class Distilled extends Trainer {
+ *   override computeLoss(model: CausalLM, inputs: TracedFeeds) {
+ *     const { sum, weight } = this.tokenLoss(model, inputs);
+ *     return { sum: sum.add(penalty(model, inputs)), weight };
+ *   }
+ * }
+ */
+export class Trainer<Row extends object = object> extends BaseTrainer<Inputs> {
+  protected override readonly args: TrainingValues;
+  readonly #data: TrainerOptions<Row>;
 
-/** A training run from its options to its output folder. */
-export abstract class Trainer {
-  protected readonly options: TrainerOptions;
-  protected abstract readonly args: TrainingArguments & { readonly dtype?: DType | "auto" };
-  #model: CausalLM | undefined;
-  #lora: LoraModel | undefined;
-
-  constructor(options: TrainerOptions) {
-    this.options = options;
-    if (options.model instanceof LoraModel) this.#lora = options.model;
-    if (options.model instanceof CausalLM) this.#model = options.model;
-    if (options.model instanceof LoraModel && options.peftConfig !== undefined) {
-      throw new CraftError({
-        subject: "peftConfig",
-        reason: "is given with a model that has an adapter already",
-        remedy: "Give one of both.",
-      });
-    }
-    refuseUnknown("peftConfig", options.peftConfig ?? {}, Object.keys(defaultLoraConfig));
+  constructor(options: TrainerOptions<Row>) {
+    super(options);
+    this.args = (options.args ?? new TrainingArguments()).values;
+    this.#data = options;
   }
 
-  /** Reads and prepares the data. Called once, when training or evaluation begins. */
-  protected abstract prepare(model: CausalLM): Promise<TrainingParts>;
-
-  /** The model that is trained; loaded when training begins if it was given as a folder. */
-  get model(): CausalLM {
-    const model = this.#lora?.model ?? this.#model;
-    if (model === undefined)
-      throw new CraftError({ subject: "model", reason: "is not loaded before train()" });
-    return model;
-  }
-
-  /** The adapter that is trained, if any. */
-  get lora(): LoraModel | undefined {
-    return this.#lora;
-  }
-
-  /** Callbacks of a run, the built-in ones first. */
-  protected async callbacks(): Promise<TrainerCallback[]> {
-    const own: TrainerCallback[] = [new JsonlLog(this.args.outputDir)];
-    if (reportsOf(this.args).has("tensorboard")) {
-      const { TensorBoardCallback } = await import("../training/tensorboard.js");
-      own.push(new TensorBoardCallback(this.args.outputDir));
-    }
-    if (!this.args.disableTqdm) own.push(await ConsoleProgress.create());
-    return [...own, ...(this.options.callbacks ?? [])];
+  /** What the task is called where there are several: `loss/craft_base`. Not "contrastive" or "self_align". */
+  protected get taskName(): string {
+    return "base";
   }
 
   /**
-   * Runs the training and writes the result into the output folder: the adapter, or the whole model; log.jsonl;
-   * checkpoints on the way.
+   * Traced. The loss of a micro-batch. `inputs` are the tensors that the data collator gave, by its names; where they
+   * have `labels` of the shape of `input_ids`, int64 [rows, length], also the lists that the token loss goes by:
+   * `label_positions`, `label_ids` and `label_weights`, see {@link labelPositions}.
    *
-   * @throws CraftError for bad data and options before anything is computed, and for a loss that is not finite.
-   * @throws TrainingInterrupted after Ctrl-C or another request to stop, when a checkpoint is written.
+   * A sum with its weight counts by what it holds, whatever the accumulation is: a window's gradient is the gradient of
+   * all its sums over all its weights. A mean, a scalar, counts the same for each micro-batch of a window, as in
+   * transformers; in evaluations it counts by rows.
    */
-  async train(options: TrainOptions = {}): Promise<TrainOutput> {
-    const { args } = this;
-    refuseUnknown("train", options, ["signal", "handleSignals"]);
-    options.signal?.throwIfAborted();
-    const resume = args.resumeFromCheckpoint !== false;
-    prepareOutputDir(args.outputDir, { overwrite: args.overwriteOutputDir, resume });
-    const checkpoint = resolveCheckpoint(args.resumeFromCheckpoint, args.outputDir);
-    await this.#load();
-    if (this.#lora === undefined) toMasterWeights(this.model);
-    const parts = await this.prepare(this.model);
-    const evaluates = args.evalStrategy !== "no" || args.evalOnStart;
-    if (evaluates && parts.evaluations.length === 0) {
-      const subject = args.evalStrategy === "no" ? "eval_on_start" : "eval_strategy";
-      throw new CraftError({
-        subject,
-        value: subject === "eval_strategy" ? args.evalStrategy : true,
-        reason: "there is no eval_dataset to evaluate on",
-        remedy: "Give one, or leave the option out.",
-      });
-    }
-    options.signal?.throwIfAborted();
-    const run = this.#savedRun(parts);
-    const interruption: Interruption = new Interruption({
-      handleSignals: options.handleSignals ?? true,
-      signal: options.signal,
-      onSignal: (signal) =>
-        loop.callbacks.notice(`${signal}: saving after this micro-batch; once more stops at once`),
-    });
-    const loop: TrainingLoop = new TrainingLoop({
-      ...parts,
-      model: this.model,
-      named: run.named,
-      args,
-      callbacks: await this.callbacks(),
-      evaluate:
-        parts.evaluations.length === 0 ? undefined : (onPrediction) => this.#evaluate(parts, onPrediction),
-      checkpointPath: (step) => this.#checkpointPath(step),
-      save: (kind, state, trainer, optimizer) =>
-        this.#save(kind, run, { loop: state, trainer }, { optimizer, settings: settings() }),
-      loadBest: (best) => run.readWeights(best),
-      interruption,
-    });
-    const settings = () => settingsOf(args, this.#facts(parts, loop));
-    try {
-      await loop.callbacks.emit("onInitEnd", { totalSteps: loop.totalSteps });
-      if (checkpoint !== undefined) {
-        const own = { settings: settings(), optimizer: loop.optimizer };
-        loop.restore(run.read(checkpoint, own, (message) => loop.callbacks.notice(message)));
-      }
-      // Only now, when the run is about to begin, so that a mistake in data or options costs no earlier result.
-      clearOutputDir(args.outputDir, { resume });
-      interruption.open();
-      return await loop.run();
-    } finally {
-      interruption.close();
-      loop.dispose();
-    }
+  computeLoss(model: CausalLM, inputs: TracedFeeds): ComputedLoss {
+    return this.tokenLoss(model, inputs);
   }
 
-  /** Scores the model on the evaluation data. */
-  async evaluate(): Promise<LogEntry> {
-    await this.#load();
-    const parts = await this.prepare(this.model);
-    if (parts.evaluations.length === 0)
-      throw new CraftError({ subject: "eval_dataset", reason: "is not given", remedy: "Give one." });
-    return this.#evaluate(parts);
+  /** Traced. Next-token prediction over `labels`: the summed loss, and the number of labels. */
+  protected tokenLoss(model: CausalLM, inputs: TracedFeeds): SummedLoss {
+    return causalTokenLoss(model, inputs, this.args.labelSmoothingFactor);
   }
 
-  async #load(): Promise<void> {
-    const { model, peftConfig } = this.options;
-    await loadTorch();
-    if (typeof model === "string" && this.#model === undefined) {
-      this.#model = await AutoModelForCausalLM.fromPretrained(model, { dtype: this.args.dtype ?? "auto" });
-    }
-    if (peftConfig !== undefined && this.#lora === undefined) {
-      this.#lora = LoraModel.create(this.model, peftConfig, this.args.seed);
-    }
-  }
-
-  #savedRun(parts: TrainingParts): SavedRun {
-    return new SavedRun({
-      model: this.model,
-      lora: this.#lora,
-      extra: extraParameters(parts),
-      carried: parts.carried ?? {},
-      saveModel: (folder) => this.saveModel(folder),
-    });
-  }
-
-  async #evaluate(parts: TrainingParts, onPrediction?: OnPrediction): Promise<LogEntry> {
-    const entries: LogEntry[] = [];
-    for (const evaluation of parts.evaluations) entries.push(await evaluation(this.model, onPrediction));
-    const runtime = entries.reduce((sum, { eval_runtime: seconds }) => sum + (seconds ?? 0), 0);
-    return { ...(Object.assign({}, ...entries) as LogEntry), eval_runtime: runtime };
-  }
-
-  /** What changes the numbers of a run beside its options. */
-  #facts({ loader }: TrainingParts, { totalSteps, callbacks }: TrainingLoop): RunFacts {
-    const lora = this.#lora?.config;
-    const adapter =
-      lora === undefined
-        ? {}
-        : {
-            lora_r: lora.r,
-            lora_alpha: lora.loraAlpha,
-            lora_dropout: lora.loraDropout,
-            lora_target_modules: [...lora.targetModules],
-          };
-    const more = {
-      model_type: this.model.modelType,
-      dtype: this.model.dtype,
-      use_peft: lora !== undefined,
-      ...adapter,
-      steps_per_epoch: loader.stepsPerEpoch ?? null,
-      micro_batches_per_epoch: loader.length ?? null,
-    };
-    return { totalSteps, callbacks: callbacks.saved(), more };
-  }
-
-  /** Writes the adapter or the model, with the tokenizer, so that the folder can be loaded by itself. */
-  async saveModel(folder: string): Promise<void> {
-    const lora = this.#lora;
-    if (lora === undefined) savePretrained(this.model, folder);
-    else {
-      const { r, loraAlpha, loraDropout, targetModules } = lora.config;
-      const tensors = [...lora.adapters].map(
-        ([path, { loraA, loraB }]) => [path, { loraA: loraA.value, loraB: loraB.value }] as const,
+  protected async prepare(): Promise<TrainingParts<Inputs>> {
+    const { trainDataset, evalDataset, modules } = this.#data;
+    const { perDeviceTrainBatchSize: size, perDeviceEvalBatchSize: evalSize } = this.args;
+    const batches = await this.#batches(trainDataset, "train_dataset", size, true);
+    const evaluations: Evaluation[] = [];
+    if (evalDataset !== undefined) {
+      const loader = await this.#batches(evalDataset, "eval_dataset", evalSize, false);
+      const objective = this.#objective("by_rows");
+      evaluations.push((model, onPrediction) =>
+        evaluateObjective(model, objective, loader, objective.name, onPrediction),
       );
-      writeAdapter(folder, {
-        config: newAdapterConfig({
-          r,
-          loraAlpha,
-          loraDropout,
-          targetModules: [...targetModules],
-          baseModelNameOrPath: this.model.nameOrPath,
-        }),
-        tensors: new Map(tensors),
+    }
+    return {
+      objective: this.#objective("once"),
+      batches,
+      evaluations,
+      modules,
+      labelledRows: () => this.#tokenRows(trainDataset, "train_dataset"),
+    };
+  }
+
+  #objective(meansCount: "once" | "by_rows"): ComputedObjective {
+    const computeLoss = (model: CausalLM, inputs: TracedFeeds) => this.computeLoss(model, inputs);
+    return new ComputedObjective({ name: this.taskName, computeLoss, meansCount });
+  }
+
+  async #batches(
+    rows: Rows<Row>,
+    name: string,
+    batchSize: number,
+    training: boolean,
+  ): Promise<Loader<Inputs>> {
+    const { seed, dataloaderDropLast, groupByLength } = this.args;
+    const { dataCollator } = this.#data;
+    const common = { batchSize, seed, shuffle: training, dropLast: training && dataloaderDropLast };
+    const byLength = groupByLength || !training;
+    if (dataCollator === undefined) {
+      const { dataset, lengths } = await this.#tokenRows(rows, name);
+      const { collate } = new DataCollatorForLanguageModeling({ padTokenId: this.padTokenId() });
+      const inputs = (some: readonly PreparedRow[], where: readonly string[]): Inputs =>
+        languageModelingInputs(collate(some, where));
+      return new DataLoader({ dataset, collate: inputs, ...common, ...(byLength ? { lengths } : {}) });
+    }
+    const collate = typeof dataCollator === "function" ? dataCollator : dataCollator.collate;
+    const dataset: Dataset<Row> = datasetOf(rows, name);
+    const lengths = groupByLength ? await rowLengths(dataset) : undefined;
+    return new DataLoader({
+      dataset,
+      collate: async (some, where) => checkInputs(await collate(some, where)),
+      ...common,
+      ...(lengths && { lengths }),
+    });
+  }
+
+  /** Rows of tokens, checked against the model. @throws CraftError for rows that have none. */
+  async #tokenRows(rows: Rows<Row>, name: string): Promise<Prepared<PreparedRow>> {
+    const raw = datasetOf(rows, name);
+    const first = raw.length > 0 ? await raw.row(0) : { input_ids: [] };
+    const columns = Object.keys(first);
+    if ((column(first, "input_ids") ?? undefined) === undefined) {
+      throw new CraftError({
+        subject: `${raw.where(0)}, column input_ids`,
+        value: columns,
+        reason: "is not there, and the plain trainer reads tokens",
+        remedy: "Tokenise the rows, give a dataCollator that makes tensors of them, or use SFTTrainer",
       });
     }
-    await this.options.tokenizer?.save(folder);
+    const unread = columns.filter((each) => !readColumns.has(each));
+    if (unread.length > 0 && this.#data.dataCollator === undefined)
+      this.notice(`${name}: no dataCollator reads ${unread.join(", ")}, so computeLoss does not see them`);
+    const prepared = await prepareRowsFor(this.model.shape, raw, undefined, {});
+    for (const line of describeRows(prepared, this.model.shape)) this.notice(`${name}: ${line}`);
+    return prepared;
   }
-
-  #checkpointPath(step: number): string {
-    return join(this.args.outputDir, `checkpoint-${step}`);
-  }
-
-  async #save(
-    kind: SaveKind,
-    run: SavedRun,
-    state: { readonly loop: LoopState; readonly trainer: TrainerState },
-    resume: { readonly optimizer: AdamW; readonly settings: Readonly<Record<string, unknown>> },
-  ): Promise<string> {
-    const { outputDir, saveTotalLimit, saveOnlyModel } = this.args;
-    const { bestModelCheckpoint: best, globalStep } = state.trainer;
-    if (kind === "final") {
-      await run.writeResult(outputDir);
-      // With a limit of 1 the last checkpoint stayed beside the best one, to resume from, until now.
-      if (saveTotalLimit === 1 && best !== null) pruneCheckpoints(outputDir, 1, best);
-      return outputDir;
-    }
-    const path = this.#checkpointPath(globalStep);
-    const modelOnly = saveOnlyModel && kind === "checkpoint";
-    await run.writeCheckpoint(path, state, modelOnly ? undefined : resume);
-    pruneCheckpoints(outputDir, saveTotalLimit, path, best);
-    return path;
-  }
-}
-
-function extraParameters(parts: TrainingParts): (readonly [string, Parameter])[] {
-  return Object.entries(parts.modules ?? {}).flatMap(([name, module]) =>
-    [...module.namedParameters(name)].filter(([, parameter]) => parameter.trainable),
-  );
 }

@@ -5,7 +5,7 @@ export {
   optionName,
   parseOptions,
   trainingFields,
-  type TrainingArguments,
+  type TrainingArguments as CommonArguments,
 } from "./arguments.js";
 export type {
   CallbackContext,

@@ -46,4 +46,4 @@ export {
   type MixingSchedule,
   type Share,
 } from "./schedule.js";
-export { CRAFTLoaderPair, type CRAFTLoaderPairOptions } from "./loader_pair.js";
+export { CRAFTLoaderPair, type CRAFTLoaderPairOptions, type CraftPairMicroBatch } from "./loader_pair.js";

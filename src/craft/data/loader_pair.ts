@@ -2,15 +2,26 @@
 import type { LanguageModelingBatch } from "../../data/collator.js";
 import { LoaderPlace, type Loader, type LoaderState } from "../../data/loader.js";
 import { refuseUnknown } from "../../data/options.js";
-import type { WindowLoader } from "../../data/windows.js";
+import type { MicroBatch, WindowLoader } from "../../data/windows.js";
 import { CraftError } from "../../errors.js";
 import type { PairBatch, SelfAlignBatch } from "./collator.js";
 import type { CraftMicroBatch } from "./mixed_loader.js";
-import { mixingSchedule, type BetaMode, type LengthStrategy, type MixingSchedule } from "./schedule.js";
+import {
+  mixingSchedule,
+  shownTask,
+  type BetaMode,
+  type LengthStrategy,
+  type MixingSchedule,
+} from "./schedule.js";
+
+/** A micro-batch of the base objective, by its name, or one of {@link CraftMicroBatch}'s contrastive ones. */
+export type CraftPairMicroBatch<SftBatch> = MicroBatch<string, SftBatch | PairBatch | SelfAlignBatch>;
 
 export interface CRAFTLoaderPairOptions<SftBatch> {
   /** Batches of the base objective. */
   readonly sft: Loader<SftBatch>;
+  /** The name of the base objective. Default "sft". */
+  readonly objective?: string;
   /** Batches of pairs, or of rows that are their own pairs. */
   readonly contrastive: Loader<PairBatch | SelfAlignBatch>;
   readonly gradientAccumulationSteps: number;
@@ -30,7 +41,7 @@ export interface CRAFTLoaderPairOptions<SftBatch> {
  * its index here too, and a run can be resumed at any of them.
  */
 export class CRAFTLoaderPair<SftBatch = LanguageModelingBatch> implements WindowLoader<
-  CraftMicroBatch<SftBatch>
+  CraftPairMicroBatch<SftBatch>
 > {
   readonly stepsPerEpoch: number;
   readonly length: number;
@@ -38,6 +49,7 @@ export class CRAFTLoaderPair<SftBatch = LanguageModelingBatch> implements Window
   readonly notices: readonly string[];
   readonly #schedule: MixingSchedule;
   readonly #place: LoaderPlace;
+  readonly #objective: string;
   readonly #sft: Cursor<SftBatch>;
   readonly #contrastive: Cursor<PairBatch | SelfAlignBatch>;
 
@@ -45,7 +57,9 @@ export class CRAFTLoaderPair<SftBatch = LanguageModelingBatch> implements Window
   constructor(options: CRAFTLoaderPairOptions<SftBatch>) {
     refuseUnknown("CRAFTLoaderPair", options, optionNames);
     const { beta = 0.6, betaMode = "fixed", lengthStrategy = "oversample", onNotice } = options;
-    this.#sft = new Cursor(options.sft, "SFT loader");
+    const { objective = "sft" } = options;
+    this.#objective = objective;
+    this.#sft = new Cursor(options.sft, `${shownTask(objective)} loader`);
     this.#contrastive = new Cursor(options.contrastive, "contrastive loader");
     this.#schedule = mixingSchedule({
       sftBatches: this.#sft.length,
@@ -54,6 +68,7 @@ export class CRAFTLoaderPair<SftBatch = LanguageModelingBatch> implements Window
       beta,
       betaMode,
       lengthStrategy,
+      base: shownTask(objective),
     });
     const { windows, epoch, notices } = this.#schedule;
     this.stepsPerEpoch = windows;
@@ -74,13 +89,13 @@ export class CRAFTLoaderPair<SftBatch = LanguageModelingBatch> implements Window
   }
 
   /** The windows that are left of the current epoch. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<readonly CraftMicroBatch<SftBatch>[]> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<readonly CraftPairMicroBatch<SftBatch>[]> {
     const { before, epoch: each, restarts } = this.#schedule;
     for (const { epoch, position } of this.#place.restOfEpoch()) {
       const [from, to] = [before(position), before(position + 1)];
-      const window: CraftMicroBatch<SftBatch>[] = [];
+      const window: CraftPairMicroBatch<SftBatch>[] = [];
       for (let i = from.sft; i < to.sft; i++)
-        window.push({ objective: "sft", batch: await this.#sft.batch(epoch, i) });
+        window.push({ objective: this.#objective, batch: await this.#sft.batch(epoch, i) });
       for (let i = from.contrastive; i < to.contrastive; i++) {
         const size = this.#contrastive.length;
         const place = (restarts ? epoch * size : epoch * each.contrastive) + i;
@@ -93,6 +108,7 @@ export class CRAFTLoaderPair<SftBatch = LanguageModelingBatch> implements Window
 
 const optionNames = [
   "sft",
+  "objective",
   "contrastive",
   "gradientAccumulationSteps",
   "beta",

@@ -20,7 +20,12 @@ export interface MixingOptions {
   readonly betaMode?: BetaMode;
   /** What happens when the two kinds of data do not end together. Default "oversample". */
   readonly lengthStrategy?: LengthStrategy;
+  /** What messages call the batches of the base objective. Default "SFT". */
+  readonly base?: string;
 }
+
+/** A task as messages call it. */
+export const shownTask = (task: string): string => (task === "sft" ? "SFT" : task);
 
 /** Numbers of micro-batches of each kind. */
 export interface Share {
@@ -78,7 +83,7 @@ export function splitWindow(beta: number, gradientAccumulationSteps: number): Sh
  * @throws {@link CraftError} for options out of range, and under "error" if the numbers of batches differ.
  */
 export function mixingSchedule(options: MixingOptions): MixingSchedule {
-  const { sftBatches, contrastiveBatches, beta, gradientAccumulationSteps: steps } = options;
+  const { sftBatches, contrastiveBatches, beta, gradientAccumulationSteps: steps, base = "SFT" } = options;
   const strategy = requireOneOf("lengthStrategy", options.lengthStrategy ?? "oversample", lengthStrategies);
   const mode = requireOneOf("betaMode", options.betaMode ?? "fixed", betaModes);
   requireSteps(steps);
@@ -87,26 +92,26 @@ export function mixingSchedule(options: MixingOptions): MixingSchedule {
     throw new CraftError({
       subject: "lengthStrategy",
       value: strategy,
-      reason: `there are ${sftBatches} SFT batches and ${contrastiveBatches} contrastive batches`,
+      reason: `there are ${sftBatches} ${base} batches and ${contrastiveBatches} contrastive batches`,
       remedy: 'Make them equal, or choose "oversample", "cap" or "auto_beta"',
     });
   }
   const auto = mode === "auto" || strategy === "auto_beta";
   const plan = auto
-    ? evenPlan(sftBatches, contrastiveBatches, steps)
+    ? evenPlan(sftBatches, contrastiveBatches, steps, base)
     : fixedPlan(options, strategy === "cap");
   const capped = strategy === "cap" && auto ? cut(plan, contrastiveBatches) : plan;
   const epoch = capped.before(capped.windows);
   const notices = [...plan.notices];
   if (strategy === "cap") {
-    if (epoch.sft < sftBatches) notices.push(leftOut("SFT", sftBatches - epoch.sft, sftBatches));
+    if (epoch.sft < sftBatches) notices.push(leftOut(base, sftBatches - epoch.sft, sftBatches));
     if (epoch.contrastive < contrastiveBatches) {
       notices.push(leftOut("contrastive", contrastiveBatches - epoch.contrastive, contrastiveBatches));
     }
   } else if (auto && epoch.contrastive !== contrastiveBatches) {
     notices.push(
-      `SFT and contrastive batches cannot end together: every step takes at least one of each kind of its ` +
-        `${Math.max(steps, 2)}, so an epoch takes ${epoch.sft} SFT and ${epoch.contrastive} contrastive batches of ` +
+      `${base} and contrastive batches cannot end together: every step takes at least one of each kind of its ` +
+        `${Math.max(steps, 2)}, so an epoch takes ${epoch.sft} ${base} and ${epoch.contrastive} contrastive batches of ` +
         `${sftBatches} and ${contrastiveBatches}`,
     );
   }
@@ -128,7 +133,7 @@ interface Plan {
 
 /** Windows of one shape; the last one takes what is left of the kind that ends the epoch and its share of the other. */
 function fixedPlan(options: MixingOptions, cap: boolean): Plan {
-  const { sftBatches, contrastiveBatches, beta, gradientAccumulationSteps: steps } = options;
+  const { sftBatches, contrastiveBatches, beta, gradientAccumulationSteps: steps, base = "SFT" } = options;
   const shape = splitWindow(beta, steps);
   const sftWindows = Math.ceil(sftBatches / shape.sft);
   const contrastiveWindows = Math.ceil(contrastiveBatches / shape.contrastive);
@@ -156,7 +161,7 @@ function fixedPlan(options: MixingOptions, cap: boolean): Plan {
       sft: Math.min(index * shape.sft, total.sft),
       contrastive: Math.min(index * shape.contrastive, total.contrastive),
     }),
-    notices: shapeNotices(beta, steps, shape),
+    notices: shapeNotices(beta, steps, shape, base),
   };
 }
 
@@ -169,12 +174,12 @@ function portion(part: number, of: number, whole: number): number {
  * Windows that take all SFT batches and as near to all contrastive batches as one of each kind in every window allows,
  * each kind spread evenly.
  */
-function evenPlan(sftBatches: number, contrastiveBatches: number, steps: number): Plan {
+function evenPlan(sftBatches: number, contrastiveBatches: number, steps: number, base: string): Plan {
   const size = Math.max(steps, 2);
   const fewest = Math.ceil(sftBatches / (size - 1));
   const windows = clamp(Math.ceil((sftBatches + contrastiveBatches) / size), fewest, sftBatches);
   const contrastive = clamp(contrastiveBatches, windows, windows * size - sftBatches);
-  const notices = steps === 1 ? shapeNotices(0.5, 1, { sft: 1, contrastive: 1 }) : [];
+  const notices = steps === 1 ? shapeNotices(0.5, 1, { sft: 1, contrastive: 1 }, base) : [];
   return { windows, before: spread({ sft: sftBatches, contrastive }, windows), notices };
 }
 
@@ -207,11 +212,11 @@ function cut(plan: Plan, contrastiveBatches: number): Plan {
   return { ...plan, windows };
 }
 
-function shapeNotices(beta: number, steps: number, shape: Share): string[] {
+function shapeNotices(beta: number, steps: number, shape: Share, base: string): string[] {
   if (beta === 0 || beta === 1) return [];
   if (steps === 1) {
     return [
-      "gradientAccumulationSteps = 1: every step runs one SFT and one contrastive micro-batch, whatever beta is",
+      `gradientAccumulationSteps = 1: every step runs one ${base} and one contrastive micro-batch, whatever beta is`,
     ];
   }
   if (Math.abs(shape.sft - beta * steps) <= 0.5) return [];

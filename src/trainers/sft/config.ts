@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { packingStrategies } from "../../data/packing.js";
-import { dtypes } from "../../torch/dtype.js";
 import { parseOptions, trainingFields } from "../../training/arguments.js";
+import { modelFields, tokenLossFields } from "../fields.js";
 import { checkPacking } from "./packing.js";
 
 /** The options of supervised fine-tuning, with TRL's names. */
@@ -36,27 +36,12 @@ export const sftFields = {
     .boolean()
     .default(false)
     .describe("Lay the rows of a micro-batch into one, in the place of padding."),
-  labelSmoothingFactor: z
-    .number()
-    .min(0)
-    .lt(1)
-    .default(0)
-    .describe("Share of each label that is spread evenly over the vocabulary."),
-  neftuneNoiseAlpha: z
-    .number()
-    .positive()
-    .optional()
-    .describe(
-      "Uniform noise on token embeddings in training, up to this over the root of length times size.",
-    ),
+  ...tokenLossFields,
   onBadRow: z
     .enum(["error", "drop"])
     .default("error")
     .describe("What a row with nothing to learn from does."),
-  dtype: z
-    .enum(["auto", ...dtypes.filter((d) => d.startsWith("float") || d === "bfloat16")])
-    .default("auto")
-    .describe("Dtype of a model that is given by its folder."),
+  ...modelFields,
 };
 
 export const sftSchema = z.strictObject(sftFields);

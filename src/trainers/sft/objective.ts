@@ -17,12 +17,9 @@ export function tokenFeeds(
 ): Feeds {
   const { inputIds, attentionMask, documents, shape } = batch;
   const [, length] = shape;
-  const leftPadded = attentionMask.some(
-    (m, i) => m === 0 && (i + 1) % length !== 0 && attentionMask[i + 1] === 1,
-  );
   return {
     inputIds: int64(inputIds, shape),
-    ...(leftPadded ? { attentionMask: int64(attentionMask, shape) } : {}),
+    ...(hasPaddingBefore(attentionMask, length) ? { attentionMask: int64(attentionMask, shape) } : {}),
     ...(documents && {
       documents: int64(documents, shape),
       positionIds: int64(positionsWithin(documents, length), shape),
@@ -30,8 +27,12 @@ export function tokenFeeds(
   };
 }
 
+/** Whether padding stands before a token in any row, where causality does not hide it. */
+export const hasPaddingBefore = (attentionMask: Int32Array, length: number): boolean =>
+  attentionMask.some((m, i) => m === 0 && (i + 1) % length !== 0 && attentionMask[i + 1] === 1);
+
 /** 0, 1, 2 … from the beginning of each document and of each row. */
-function positionsWithin(documents: Int32Array, length: number): Int32Array {
+export function positionsWithin(documents: Int32Array, length: number): Int32Array {
   const positions = new Int32Array(documents.length);
   for (let at = 0; at < documents.length; at++)
     positions[at] = at % length > 0 && documents[at] === documents[at - 1] ? positions[at - 1]! + 1 : 0;
@@ -76,11 +77,11 @@ export const countTokens = (mask: Int32Array): number => mask.reduce((a, b) => a
 /** Next-token prediction on the positions that carry a label; weight is the number of labels. */
 export class SFTObjective implements Objective<LanguageModelingBatch> {
   readonly name = "sft";
-  readonly #smoothing: number;
+  readonly labelSmoothing: number;
 
   /** @param options `labelSmoothing`: share of each label that is spread over the vocabulary, in [0, 1) */
   constructor({ labelSmoothing = 0 }: { readonly labelSmoothing?: number } = {}) {
-    this.#smoothing = labelSmoothing;
+    this.labelSmoothing = labelSmoothing;
   }
 
   feeds(batch: LanguageModelingBatch): Feeds {
@@ -90,7 +91,7 @@ export class SFTObjective implements Objective<LanguageModelingBatch> {
   loss(model: CausalLM, feeds: TracedFeeds): { readonly sft: LossTerm } {
     const { inputIds, attentionMask, documents, positionIds, positions: at } = feeds;
     const options = { attentionMask, documents, positions: positionIds, at };
-    return { sft: tokenTerm(model, model.hiddenStates(inputIds!, options), feeds, this.#smoothing) };
+    return { sft: tokenTerm(model, model.hiddenStates(inputIds!, options), feeds, this.labelSmoothing) };
   }
 
   weights(batch: LanguageModelingBatch): { readonly sft: number } {

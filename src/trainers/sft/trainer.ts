@@ -1,33 +1,21 @@
 import { DataCollatorForLanguageModeling, type LanguageModelingBatch } from "../../data/collator.js";
-import { Dataset } from "../../data/dataset.js";
 import { DataLoader } from "../../data/loader.js";
-import { describeNotes, type Prepared } from "../../data/prepared.js";
+import type { Prepared } from "../../data/prepared.js";
 import type { SftRowOptions } from "../../data/sft_rows.js";
 import type { PreparedRow } from "../../data/tokenised_rows.js";
-import { SingleObjectiveLoader } from "../../data/windows.js";
 import { CraftError } from "../../errors.js";
-import type { CausalLM } from "../../models/index.js";
-import { evaluateObjective, FixedMixture, type LogEntry, type TrainOutput } from "../../training/index.js";
-import {
-  Trainer,
-  type Evaluation,
-  type TrainerOptions,
-  type TrainingParts,
-  type TrainOptions,
-} from "../trainer.js";
+import { evaluateObjective, type Objective } from "../../training/index.js";
+import { BaseTrainer, type BaseTrainerOptions } from "../base_trainer.js";
+import type { Evaluation, TrainingParts } from "../parts.js";
+import { datasetOf, describeRows, prepareRowsFor, type Rows } from "../rows.js";
 import { SFTConfig, type SFTArguments } from "./config.js";
 import { SFTObjective } from "./objective.js";
 import { cutsRows, packRows, packsEvaluation } from "./packing.js";
-import { describeLongRows, prepareRowsFor } from "./rows.js";
 
-/** Rows as a dataset or an array. */
-export type Rows = Dataset<object> | readonly object[];
-
-export interface SFTTrainerOptions extends TrainerOptions {
+export interface SFTTrainerOptions extends BaseTrainerOptions {
   readonly args?: { readonly values: SFTArguments };
   /** Rows of {text}, {prompt, completion}, {messages} or tokens. */
   readonly trainDataset: Rows;
-  readonly evalDataset?: Rows | undefined;
   /** Pads rows to batches; by default on the right with the tokenizer's padding token. */
   readonly dataCollator?:
     | { readonly collate: (rows: readonly PreparedRow[], where: readonly string[]) => LanguageModelingBatch }
@@ -35,10 +23,9 @@ export interface SFTTrainerOptions extends TrainerOptions {
 }
 
 /** Supervised fine-tuning: next-token prediction on texts, completions or conversations. */
-export class SFTTrainer extends Trainer {
+export class SFTTrainer extends BaseTrainer<LanguageModelingBatch> {
   protected override readonly args: SFTArguments;
   protected readonly data: SFTTrainerOptions;
-  #noisy: CausalLM | undefined;
 
   constructor(options: SFTTrainerOptions) {
     super(options);
@@ -47,55 +34,33 @@ export class SFTTrainer extends Trainer {
     if (options.dataCollator !== undefined) refusePackedRows(options.dataCollator, this.args);
   }
 
-  protected async prepare(model: CausalLM): Promise<TrainingParts> {
+  protected async prepare(): Promise<TrainingParts<LanguageModelingBatch>> {
     const { args } = this;
     const rows = await this.prepareRows(this.data.trainDataset, "train_dataset", args.packing);
-    const loader = this.batches(rows, args.perDeviceTrainBatchSize, true);
-    const objective = this.tokenObjective();
-    this.addNoise(model);
     return {
-      objectives: [objective],
-      loader: new SingleObjectiveLoader(loader, {
-        gradientAccumulationSteps: args.gradientAccumulationSteps,
-        objective: objective.name,
-      }),
-      mixture: new FixedMixture({ sft: 1 }),
+      objective: this.objective(),
+      batches: this.batches(rows, args.perDeviceTrainBatchSize, true),
       evaluations: await this.evaluations(),
+      labelledRows: () => Promise.resolve(rows),
     };
   }
 
-  protected tokenObjective(): SFTObjective {
+  /** What is trained, and evaluated: the token loss. */
+  protected objective(): Objective<LanguageModelingBatch> {
     return new SFTObjective({ labelSmoothing: this.args.labelSmoothingFactor });
-  }
-
-  /** Puts noise on the model's embeddings until the training is over. */
-  protected addNoise(model: CausalLM): void {
-    model.neftuneNoiseAlpha = this.args.neftuneNoiseAlpha ?? 0;
-    this.#noisy = model;
-  }
-
-  override train(options?: TrainOptions): Promise<TrainOutput> {
-    return super.train(options).finally(() => this.#endNoise());
-  }
-
-  override evaluate(): Promise<LogEntry> {
-    return super.evaluate().finally(() => this.#endNoise());
-  }
-
-  #endNoise(): void {
-    if (this.#noisy !== undefined) this.#noisy.neftuneNoiseAlpha = 0;
   }
 
   /** Tokenises rows, checks them against the model, reports what was cut or left out, and packs them if asked to. */
   protected async prepareRows(rows: Rows, name: string, packing: boolean): Promise<Prepared<PreparedRow>> {
-    const raw = rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
+    const raw = datasetOf(rows, name);
     const { args } = this;
     const { maxLength: _maxLength, truncationMode: _truncationMode, ...uncut } = this.rowOptions();
     const options = cutsRows(args, packing) ? this.rowOptions() : uncut;
     const prepared = await prepareRowsFor(this.model.shape, raw, this.options.tokenizer, options);
     // Positions begin anew with each piece of a row.
     const lengths = prepared.lengths.map((length) => Math.min(length, args.maxLength));
-    this.reportRows({ ...prepared, lengths }, name);
+    for (const line of describeRows({ ...prepared, lengths }, this.model.shape))
+      this.notice(`${name}: ${line}`);
     return packing ? packRows(prepared, args, (text) => this.notice(`${name}: ${text}`)) : prepared;
   }
 
@@ -110,25 +75,6 @@ export class SFTTrainer extends Trainer {
       assistantOnlyLoss,
       onBadRow,
     };
-  }
-
-  protected reportRows<R>(prepared: Prepared<R>, name: string): void {
-    for (const note of describeNotes(prepared.report.notes)) this.notice(`${name}: ${note}`);
-    const long = describeLongRows(prepared, this.model.shape);
-    if (long !== undefined) this.notice(`${name}: ${long}`);
-  }
-
-  /** Any token of the vocabulary will do for padding, since nothing reads it. */
-  protected padTokenId(): number {
-    const { tokenizer } = this.options;
-    const wanted = tokenizer?.padTokenId ?? tokenizer?.eosTokenId ?? 0;
-    return wanted < this.model.shape.vocabSize ? wanted : 0;
-  }
-
-  /** Tells the user of something that acts otherwise than it reads, or of data that is left out. */
-  protected notice(text: string): void {
-    if (!this.args.disableTqdm) process.stderr.write(`${text}\n`);
-    for (const callback of this.options.callbacks ?? []) callback.onNotice?.(text);
   }
 
   protected collate(): (rows: readonly PreparedRow[], where: readonly string[]) => LanguageModelingBatch {
@@ -165,8 +111,9 @@ export class SFTTrainer extends Trainer {
     if (evalDataset === undefined) return [];
     const rows = await this.prepareRows(evalDataset, "eval_dataset", packsEvaluation(this.args));
     const loader = this.batches(rows, this.args.perDeviceEvalBatchSize, false);
+    const objective = this.objective();
     return [
-      (model, onPrediction) => evaluateObjective(model, this.tokenObjective(), loader, "sft", onPrediction),
+      (model, onPrediction) => evaluateObjective(model, objective, loader, objective.name, onPrediction),
     ];
   }
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import { DeviceTensor, liveTensors } from "../../../src/torch/device_tensor.js";
 import { loadTorch } from "../../../src/torch/torch.js";
+import type { LanguageModelingBatch } from "../../../src/data/index.js";
 import { SFTConfig, SFTTrainer, type TrainingParts } from "../../../src/trainers/index.js";
 import type { Carried, CarriedValues, TrainerCallback } from "../../../src/training/index.js";
 import { sftRows, temporaryFolders, tinyModel } from "./tiny.js";
@@ -40,8 +41,8 @@ class Counter implements Carried {
 class Carrying extends SFTTrainer {
   readonly counter = new Counter();
   carriedNames = ["counter"];
-  protected override async prepare(...args: Parameters<SFTTrainer["prepare"]>): Promise<TrainingParts> {
-    const parts = await super.prepare(...args);
+  protected override async prepare(): Promise<TrainingParts<LanguageModelingBatch>> {
+    const parts = await super.prepare();
     return { ...parts, carried: Object.fromEntries(this.carriedNames.map((name) => [name, this.counter])) };
   }
 }

@@ -1,12 +1,19 @@
 /** @file Rows for a model: prepared, and checked against what the model can read. */
-import type { Dataset } from "../../data/dataset.js";
-import { prepareDataset, type Prepare, type Prepared } from "../../data/prepared.js";
-import type { RowTokenizer } from "../../data/row_tokenizer.js";
-import { sftPreparer, type SftRowOptions } from "../../data/sft_rows.js";
-import type { PreparedRow } from "../../data/tokenised_rows.js";
-import type { TokenIds } from "../../data/tokens.js";
-import { CraftError } from "../../errors.js";
-import type { ModelShape } from "../../models/causal_lm.js";
+import { Dataset } from "../data/dataset.js";
+import { describeNotes, prepareDataset, type Prepare, type Prepared } from "../data/prepared.js";
+import type { RowTokenizer } from "../data/row_tokenizer.js";
+import { sftPreparer, type SftRowOptions } from "../data/sft_rows.js";
+import type { PreparedRow } from "../data/tokenised_rows.js";
+import type { TokenIds } from "../data/tokens.js";
+import { CraftError } from "../errors.js";
+import type { ModelShape } from "../models/causal_lm.js";
+
+/** Rows as a dataset or an array. */
+export type Rows<Row extends object = object> = Dataset<Row> | readonly Row[];
+
+/** Rows as a dataset; those in memory go by `name` in errors. */
+export const datasetOf = <Row extends object>(rows: Rows<Row>, name: string): Dataset<Row> =>
+  rows instanceof Dataset ? rows : Dataset.fromArray(rows, { name });
 
 /** What rows must fit. */
 export type RowLimits = Pick<ModelShape, "vocabSize" | "maxLength">;
@@ -28,8 +35,14 @@ export function requireVocabulary(
   });
 }
 
+/** What is to be told of prepared rows: what was cut, left out, or is longer than the model was trained for. */
+export function describeRows<R>(prepared: Prepared<R>, limits: RowLimits): string[] {
+  const long = describeLongRows(prepared, limits);
+  return [...describeNotes(prepared.report.notes), ...(long === undefined ? [] : [long])];
+}
+
 /** A sentence about rows that are longer than the sequences that the model's positions were trained for, if any are. */
-export function describeLongRows<R>(
+function describeLongRows<R>(
   { dataset, lengths }: Pick<Prepared<R>, "dataset" | "lengths">,
   { maxLength }: RowLimits,
 ): string | undefined {
