@@ -73,6 +73,7 @@ export abstract class CausalLM extends Module {
   /** Alpha of the noise on token embeddings in training; see embeddingNoise. A trainer sets it while it trains. */
   neftuneNoiseAlpha = 0;
   #untied: Parameter | undefined;
+  readonly #alongside = new Set<{ dispose(): void }>();
 
   /**
    * Final, normalised hidden states in float32 for ids int64 [batch, length]: [batch, length, hidden], or [n, hidden]
@@ -99,6 +100,18 @@ export abstract class CausalLM extends Module {
   /** Gives a model whose head is tied a head of its own [vocabulary, hidden], or ties it again. */
   untieHead(weight: Parameter | undefined): void {
     this.#untied = weight;
+  }
+
+  /** Frees something together with the model, until it is told otherwise. */
+  disposeWith(resource: { dispose(): void }, together = true): void {
+    if (together) this.#alongside.add(resource);
+    else this.#alongside.delete(resource);
+  }
+
+  override dispose(): void {
+    for (const resource of this.#alongside) resource.dispose();
+    super.dispose();
+    this.#untied?.dispose();
   }
 
   /** All linear layers with their paths, for adapters. The head is not among them. */
