@@ -1,5 +1,5 @@
 import { barsLie, drawPanel, type Bars } from "./bars.js";
-import { drawCurves, type Curves, type Palette } from "./charts.js";
+import { drawCurves, showsPoints, type Curves, type Palette } from "./charts.js";
 import { html, type Html } from "./html.js";
 import { tableText, type Table } from "./table.js";
 
@@ -92,7 +92,13 @@ function renderCurves(curves: Curves, id: string, palette: Palette): Html {
     ];
   });
   const smooth = curves.smooth ?? 1;
-  const note = smooth > 1 ? [`Bold: mean of ${smooth} neighbouring points. Faint: each point.`] : [];
+  const note: string[] = [];
+  if (smooth > 1)
+    note.push(
+      showsPoints(curves)
+        ? `Bold: mean of ${smooth} neighbouring points. Faint: each point.`
+        : `Means of ${smooth} neighbouring points.`,
+    );
   const broken = curves.series.filter(({ points }) => points.some(({ y }) => !Number.isFinite(y)));
   if (broken.length > 0)
     note.push(`Gaps: values that are not finite, in ${broken.map(({ name }) => name).join(", ")}.`);

@@ -1,5 +1,5 @@
 /** @file The demo's page. */
-import type { HtmlReport, ReportSection, Table } from "../../report/index.js";
+import type { Curves, HtmlReport, ReportSection, Table } from "../../report/index.js";
 import { fixedForAll } from "./craft_runs.js";
 import type { CompilerMessage } from "./messages.js";
 import {
@@ -131,31 +131,52 @@ function curveSections(results: readonly DemoResult[]): ReportSection[] {
       return x === undefined || y === undefined ? [] : [{ x, y }];
     }),
   });
-  const smooth = crafts.length > 1 ? { smooth: 5 } : {};
+  const several = crafts.length > 1;
+  const supervised = results.flatMap((result) => {
+    if (result.name === "SFT") return [curve(result, "loss")];
+    return result.settings === undefined ? [] : [curve(result, "loss/craft_sft")];
+  });
   return [
     {
       kind: "curves",
       heading: "Supervised loss in training",
       xLabel: "optimiser step",
       yLabel: "loss per token",
-      ...smooth,
-      series: [
-        ...results.filter(({ name }) => name === "SFT").map((sft) => curve(sft, "loss")),
-        ...crafts.map((craft) => curve(craft, "loss/craft_sft")),
-      ],
+      ...(several ? { smooth: 5, fromZero: false } : {}),
+      series: supervised,
     },
+    ...(several ? [aboveSft(supervised)] : []),
     {
       kind: "curves",
       heading: "Contrastive loss in training",
-      ...(crafts.length > 1
+      ...(several
         ? {
             text: "Runs with other temperatures or more negatives have other losses for the same representations: the table tells which is better.",
           }
         : {}),
       xLabel: "optimiser step",
       yLabel: "InfoNCE",
-      ...smooth,
+      ...(several ? { smooth: 5 } : {}),
       series: crafts.map((craft) => curve(craft, "loss/craft_contrast")),
     },
   ];
+}
+
+/** What the runs' batches have in common is most of what their losses do; it goes when SFT's is taken away. */
+function aboveSft(curves: Curves["series"]): ReportSection {
+  const sft = new Map(curves.find(({ name }) => name === "SFT")?.points.map(({ x, y }) => [x, y]));
+  return {
+    kind: "curves",
+    heading: "Supervised loss above that of SFT",
+    text: "On the same batches at the same steps: below 0 a run fits them better than SFT does.",
+    xLabel: "optimiser step",
+    yLabel: "loss per token, less SFT's",
+    smooth: 5,
+    series: curves
+      .filter(({ name }) => name !== "SFT")
+      .map(({ name, points }) => ({
+        name,
+        points: points.map(({ x, y }) => ({ x, y: y - (sft.get(x) ?? NaN) })),
+      })),
+  };
 }

@@ -2,7 +2,15 @@
 import { craftConfig, type CraftRun } from "./craft_runs.js";
 
 /** Seconds on two cores, for the model that comes along. */
-const guess = { score: 7, sftStep: 0.17, pairedStep: 0.26, selfAlignStep: 0.2, chunkedStep: 0.13 };
+const guess = {
+  score: 7,
+  sftStep: 0.17,
+  /** Beside the SFT step. */
+  paired: 0.26,
+  selfAlign: 0.1,
+  chunks: 0.2,
+  queue: 0.1,
+};
 
 /** A part of the demo, and how long it takes beside the others. */
 export interface Part {
@@ -13,9 +21,13 @@ export interface Part {
 /** All parts in their order: base, SFT, and each CRAFT run; each with its scoring. */
 export function partsOf(runs: readonly CraftRun[], steps: number): Part[] {
   const craftStep = (run: CraftRun): number => {
-    const { craftUseGradcache: chunked } = craftConfig(run, {}).values;
-    const contrast = run.strategy === "paired_dataset" ? guess.pairedStep : guess.selfAlignStep;
-    return guess.sftStep + contrast + (chunked ? guess.chunkedStep : 0);
+    const { craftUseGradcache, craftNegativeStrategy } = craftConfig(run, {}).values;
+    return (
+      guess.sftStep +
+      (run.strategy === "paired_dataset" ? guess.paired : guess.selfAlign) +
+      (craftUseGradcache ? guess.chunks : 0) +
+      (craftNegativeStrategy === "queue" ? guess.queue : 0)
+    );
   };
   return [
     { name: "base", seconds: guess.score },

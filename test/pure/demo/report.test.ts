@@ -111,6 +111,9 @@ describe("demoReport", () => {
     expect(page).toContain(
       'aria-label="Line chart of loss per token over optimiser step for SFT, minimal, balanced, memory_efficient, large_batch, aggressive"',
     );
+    expect(page).toContain(
+      "Line chart of loss per token, less SFT&#39;s over optimiser step for minimal, balanced",
+    );
     expect(page).toMatch(/craft_alpha: 0\.5, craft_gradient_balancing: loss_scale/);
     expect(page).toContain("the queue of 65,536 never fills");
     expect(examples).toMatch(/^ {2}memory_efficient {2}memory_efficient's$/m);

@@ -157,6 +157,27 @@ describe("writeHtmlReport", () => {
     expect(page).toContain("Gaps: values that are not finite, in a.");
   });
 
+  it("draws means alone where series are many, on a scale of their own, with labels apart", async () => {
+    const series = [0, 0.001, 0.002, 0.003].map((shift, i) => ({
+      name: `s${i}`,
+      points: [5, 5.9, 5.6].map((y, x) => ({ x, y: y + shift })),
+    }));
+    const curves = { kind: "curves", heading: "h", xLabel: "x", yLabel: "y", smooth: 3, series } as const;
+    const page = await write({ title: "t", sections: [{ ...curves, fromZero: false }] });
+    expect(page).not.toContain('stroke-opacity="0.3"');
+    expect(page).toContain("Means of 3 neighbouring points.");
+    // Means of (5 5.9), (5 5.9 5.6), (5.9 5.6): 5.45, 5.5, 5.75 fill most of the height, which from 0 they would not.
+    const heights = linePoints(page, "var(--series-0)", 2).map(([, y]) => y);
+    expect(heights[0]! - heights[2]!).toBeGreaterThan(150);
+    expect((heights[0]! - heights[1]!) / (heights[0]! - heights[2]!)).toBeCloseTo(1 / 6, 3);
+    const fromZero = linePoints(await write({ title: "t", sections: [curves] }), "var(--series-0)", 2);
+    expect(fromZero[0]![1] - fromZero[2]![1]).toBeLessThan(20);
+    const labels = [...page.matchAll(/<text[^>]*transform="translate\([\d.]+,([\d.]+)\)"[^>]*>s\d/g)];
+    const places = labels.map(([, y]) => Number(y)).sort((a, b) => a - b);
+    expect(places).toHaveLength(4);
+    for (const [i, y] of places.slice(1).entries()) expect(y - places[i]!).toBeGreaterThan(11);
+  });
+
   it("gives a series one colour on the whole page", async () => {
     const points = [
       { x: 0, y: 1 },
