@@ -1,8 +1,11 @@
 /** @file Datasets with random access: rows in memory, in files and made from other rows. */
-import { extname } from "node:path";
 import { CraftError } from "../errors.js";
 import { Random } from "../random.js";
-import { firstByte, JsonLinesFile, readJsonArray } from "./json_files.js";
+import { onlyColumns, renamedRow, withoutColumns, type ColumnNames } from "./columns.js";
+import { readCsv } from "./csv_file.js";
+import { readJsonArray } from "./json_files.js";
+import { openJsonLines, openRows } from "./open_file.js";
+import { ParquetFile } from "./parquet_file.js";
 import {
   ArraySource,
   atRow,
@@ -46,28 +49,37 @@ export class Dataset<R = Row> {
 
   /**
    * A JSON Lines file, which may be larger than memory: one pass notes where the lines begin (8 bytes a row), rows are
-   * read and parsed when asked for. A malformed line is reported with its number when it is read.
+   * read and parsed when asked for. A malformed line is reported with its number when it is read. What is compressed
+   * (`.jsonl.gz`) is read into memory.
    */
   static async fromJsonl(path: string): Promise<Dataset> {
-    return new Dataset(await JsonLinesFile.open(path));
+    return new Dataset(await openJsonLines(path));
   }
 
-  /** A file that holds one JSON array of objects, read into memory. */
+  /** A file that holds one JSON array of objects, read into memory; it may be compressed (`.json.gz`). */
   static async fromJson(path: string): Promise<Dataset> {
-    return new Dataset(readJsonArray(path));
+    return new Dataset(await readJsonArray(path));
   }
 
-  /** A `.jsonl` or `.ndjson` file, or a `.json` file of either kind. */
+  /**
+   * A Parquet file, of which row groups are read when one of their rows is asked for. Integers come as numbers (beyond
+   * 2^53 as bigint), binary columns as bytes, dates and times as `Date`, missing values as null.
+   */
+  static async fromParquet(path: string): Promise<Dataset> {
+    return new Dataset(await ParquetFile.open(path));
+  }
+
+  /**
+   * A CSV file, or with the ending `.tsv` one with tabs, read into memory: a line of names, then rows with as many fields.
+   * Columns of numbers and of true and false come as such; an empty field is null. It may be compressed.
+   */
+  static async fromCsv(path: string): Promise<Dataset> {
+    return new Dataset(await readCsv(path));
+  }
+
+  /** A file of any of these kinds, by its ending: see {@link fileEndings}. A `.json` file may hold an array or lines. */
   static async fromFile(path: string): Promise<Dataset> {
-    const extension = extname(path).toLowerCase();
-    if (extension === ".jsonl" || extension === ".ndjson") return Dataset.fromJsonl(path);
-    if (extension === ".json")
-      return firstByte(path) === "[" ? Dataset.fromJson(path) : Dataset.fromJsonl(path);
-    throw new CraftError({
-      subject: path,
-      reason: `files ending in "${extension}" are not read`,
-      remedy: "Give a .jsonl, .ndjson or .json file",
-    });
+    return new Dataset(await openRows(path));
   }
 
   /** Collects what a generator gives into memory. For rows that shall stay a stream see {@link IterableDataset}. */
@@ -80,7 +92,7 @@ export class Dataset<R = Row> {
     return Dataset.fromArray(rows, options);
   }
 
-  /** The rows of several datasets one after the other. */
+  /** The rows of several datasets one after the other. See {@link concatenateDatasets} for streams too. */
   static concatenate<R>(...datasets: readonly Dataset<R>[]): Dataset<R> {
     return new Dataset(new ConcatenatedSource(datasets.map((dataset) => dataset.source)));
   }
@@ -131,6 +143,21 @@ export class Dataset<R = Row> {
   /** Puts each row through a function when it is read, each time it is read. {@link Dataset.cached} keeps the results. */
   map<Out>(transform: (row: R, index: number) => Out | Promise<Out>): Dataset<Out> {
     return new Dataset(new MappedSource(this.source, transform));
+  }
+
+  /** Gives columns other names, e.g. `{ question: "prompt", answer: "completion" }`. Each row must have them. */
+  renameColumns(this: Dataset<object>, names: ColumnNames): Dataset {
+    return this.map((row, index) => renamedRow(row, names, this.where(index)));
+  }
+
+  /** Leaves columns out. Each row must have them. */
+  removeColumns(this: Dataset<object>, names: readonly string[]): Dataset {
+    return this.map((row, index) => withoutColumns(row, names, this.where(index)));
+  }
+
+  /** Leaves all columns out but these, which each row must have. */
+  selectColumns(this: Dataset<object>, names: readonly string[]): Dataset {
+    return this.map((row, index) => onlyColumns(row, names, this.where(index)));
   }
 
   /** The rows for which `keep` is true. Reads all rows once, and keeps 4 bytes for each that stays. */

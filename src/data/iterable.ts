@@ -1,7 +1,10 @@
 /** @file Datasets that can only be read from front to back: generators and streams. */
 import { CraftError } from "../errors.js";
 import { Random } from "../random.js";
-import { ArraySource, atRow } from "./source.js";
+import { onlyColumns, renamedRow, withoutColumns, type ColumnNames } from "./columns.js";
+import { requireFileKind } from "./file_kinds.js";
+import { streamRows } from "./open_file.js";
+import { ArraySource, atRow, type Row } from "./source.js";
 import { Dataset } from "./dataset.js";
 
 /** A row on its way through a stream, with its place in the stream that it came from. */
@@ -40,6 +43,18 @@ export class IterableDataset<R> {
     });
   }
 
+  /** The rows of files of any kind that is read, one file after the other, each opened when its turn comes. */
+  static fromFiles(paths: readonly string[], options: { readonly name?: string } = {}): IterableDataset<Row> {
+    const name = options.name ?? paths.join(" + ");
+    for (const path of paths) requireFileKind(path);
+    return IterableDataset.fromGenerator(
+      async function* () {
+        for (const path of paths) yield* streamRows(path);
+      },
+      { name },
+    );
+  }
+
   /** How a message names the row at `index` of the original stream. */
   where(index: number): string {
     return `${this.name}, row ${index}`;
@@ -71,6 +86,21 @@ export class IterableDataset<R> {
         if (kept) yield placed;
       }
     });
+  }
+
+  /** Gives columns other names, e.g. `{ question: "prompt", answer: "completion" }`. Each row must have them. */
+  renameColumns(this: IterableDataset<object>, names: ColumnNames): IterableDataset<Row> {
+    return this.map((row, index) => renamedRow(row, names, this.where(index)));
+  }
+
+  /** Leaves columns out. Each row must have them. */
+  removeColumns(this: IterableDataset<object>, names: readonly string[]): IterableDataset<Row> {
+    return this.map((row, index) => withoutColumns(row, names, this.where(index)));
+  }
+
+  /** Leaves all columns out but these, which each row must have. */
+  selectColumns(this: IterableDataset<object>, names: readonly string[]): IterableDataset<Row> {
+    return this.map((row, index) => onlyColumns(row, names, this.where(index)));
   }
 
   /** The first `count` rows, or all if there are fewer. */

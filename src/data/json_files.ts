@@ -1,8 +1,9 @@
 /** @file Rows from JSON Lines, read by position so that a file may be larger than memory, and from JSON arrays. */
 import { constants as bufferLimits } from "node:buffer";
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { CraftError } from "../errors.js";
+import { fileBytes, fileLines, wholeFile } from "./gzip.js";
 import { ArraySource, type Row, type RowSource } from "./source.js";
 
 const chunkBytes = 1 << 20;
@@ -80,41 +81,60 @@ export class JsonLinesFile implements RowSource<Row> {
 }
 
 /** The rows of a file that holds one JSON array of objects. All of it is read into memory. */
-export function readJsonArray(path: string): RowSource<Row> {
-  const file = openFile(path);
-  try {
-    const { size } = fstatSync(file);
-    if (size > bufferLimits.MAX_STRING_LENGTH) {
-      throw new CraftError({
-        subject: path,
-        reason: `a JSON array of ${size} bytes cannot be parsed in one piece`,
-        remedy: "Write it as JSON Lines, one object a line",
-      });
-    }
-    const parsed = parseJson(readFileSync(file), path);
-    if (!Array.isArray(parsed)) {
-      throw new CraftError({ subject: path, reason: "the file does not hold a JSON array of rows" });
-    }
-    const values: readonly unknown[] = parsed;
-    return new ArraySource(
-      values.map((value, i) => asRow(value, `${path}, row ${i}`)),
-      path,
-    );
-  } finally {
-    closeSync(file);
+export async function readJsonArray(path: string): Promise<RowSource<Row>> {
+  closeSync(openFile(path));
+  const bytes = await wholeFile(path);
+  if (bytes.length > bufferLimits.MAX_STRING_LENGTH) {
+    throw new CraftError({
+      subject: path,
+      reason: `a JSON array of ${bytes.length} bytes cannot be parsed in one piece`,
+      remedy: "Write it as JSON Lines, one object a line",
+    });
+  }
+  const parsed = parseJson(bytes, path);
+  if (!Array.isArray(parsed)) {
+    throw new CraftError({ subject: path, reason: "the file does not hold a JSON array of rows" });
+  }
+  const values: readonly unknown[] = parsed;
+  return new ArraySource(
+    values.map((value, i) => asRow(value, `${path}, row ${i}`)),
+    path,
+  );
+}
+
+/** The rows of JSON Lines one after the other; the file may be compressed. */
+export async function* streamJsonLines(path: string): AsyncGenerator<Row> {
+  for await (const { bytes, line } of fileLines(path)) {
+    const where = `${path}, line ${line}`;
+    yield asRow(parseJson(bytes, where), where);
   }
 }
 
-/** The first byte of a file that is not white space, for telling an array from lines; undefined if there is none. */
-export function firstByte(path: string): string | undefined {
-  const file = openFile(path);
-  try {
-    const head = Buffer.alloc(4096);
-    const text = head.subarray(0, readAt(file, head, 0, path)).toString("utf8");
-    return text.replace(/^\uFEFF/, "").trimStart()[0];
-  } finally {
-    closeSync(file);
+/** Reads compressed JSON Lines into memory: there is no way to the middle of such a file but through all before. */
+export async function readJsonLines(path: string): Promise<RowSource<Row>> {
+  closeSync(openFile(path));
+  const rows: Row[] = [];
+  for await (const row of streamJsonLines(path)) rows.push(row);
+  return {
+    name: path,
+    length: rows.length,
+    read: (index) => rows[index]!,
+    where: (index) => `${path}, line ${index + 1}`,
+    close: () => undefined,
+  };
+}
+
+/** The first character of a file that is not white space, for telling an array from lines; undefined if there is none. */
+export async function firstCharacter(path: string): Promise<string | undefined> {
+  closeSync(openFile(path));
+  for await (const bytes of fileBytes(path)) {
+    const text = bytes
+      .toString("utf8")
+      .replace(/^\uFEFF/, "")
+      .trimStart();
+    if (text !== "") return text[0];
   }
+  return undefined;
 }
 
 /** The byte offset of each line's beginning, and of the end of the last line that is not blank. */
@@ -192,7 +212,7 @@ function refuseCompressed(path: string, head: Buffer): void {
   throw new CraftError({
     subject: path,
     reason: `this is a ${kind} file, not JSON Lines`,
-    remedy: "Convert it to JSON Lines",
+    remedy: `Let its name end in ${kind === "gzip" ? ".jsonl.gz" : ".parquet"}`,
   });
 }
 

@@ -159,6 +159,6 @@ describe("JSON arrays and fromFile", () => {
     await expect(Dataset.fromJson(file("object.json", "{}"))).rejects.toThrow(
       "does not hold a JSON array of rows",
     );
-    await expect(Dataset.fromFile("rows.parquet")).rejects.toThrow('files ending in ".parquet" are not read');
+    await expect(Dataset.fromFile("rows.xlsx")).rejects.toThrow('files ending in ".xlsx" are not read');
   });
 });
