@@ -19,6 +19,7 @@ import {
 import { ParameterSource } from "./parameter_source.js";
 import { JsonFields } from "./json_fields.js";
 import type { JsonObject } from "./python_json.js";
+import { StoredWeights } from "./stored_weights.js";
 import { writeCheckpoint } from "./write_checkpoint.js";
 
 export interface LoadOptions {
@@ -55,17 +56,18 @@ export const AutoModelForCausalLM = {
    */
   async fromPretrained(pathOrId: string, options: LoadOptions & HubOptions = {}): Promise<CausalLM> {
     const config = readConfig(await pretrainedFolder(pathOrId, "config", options));
-    const build = architectureOf(config);
+    const { build, names } = architectureOf(config);
     const folder = await pretrainedFolder(pathOrId, "model", options);
     const device = options.device ?? cpu;
     const dtype = resolveDType(options.dtype, device);
     await loadTorch();
     requireDevice(device);
     const checkpoint = openCheckpoint(folder);
-    const source = ParameterSource.fromWeights(checkpoint, folder, { dtype, device });
+    const weights = new StoredWeights(checkpoint, names);
+    const source = ParameterSource.fromWeights(weights, folder, { dtype, device });
     try {
       const model = build(config, source);
-      requireAllUsed(checkpoint.names, source, folder, model.headIsTied);
+      model.leftOut = weights.requireAllUsed(folder, model.headIsTied);
       model.nameOrPath = pathOrId;
       model.generationConfig = readGenerationConfig(folder);
       return model;
@@ -87,7 +89,7 @@ export const AutoModelForCausalLM = {
       modelType: typeof json["model_type"] === "string" ? json["model_type"] : "",
       json,
     };
-    const build = architectureOf(config);
+    const { build } = architectureOf(config);
     const device = options.device ?? cpu;
     const dtype = resolveDType(options.dtype, device);
     await loadTorch();
@@ -107,10 +109,10 @@ export function savePretrained(
 ): void {
   const tensors: [string, DeviceTensor][] = [];
   for (const [name, parameter] of model.namedParameters()) {
-    if (!name.includes(".adapter.")) tensors.push([name, parameter.value]);
+    if (!name.includes(".adapter.")) tensors.push([model.savedName(name), parameter.value]);
   }
   const { untiedHead } = model;
-  if (untiedHead !== undefined) tensors.push(["lm_head.weight", untiedHead.value]);
+  if (untiedHead !== undefined) tensors.push([model.savedName("lm_head.weight"), untiedHead.value]);
   const stored = tensors[0]?.[1].dtype ?? model.dtype;
   writeCheckpoint(folder, tensors, options);
   const json =
@@ -126,23 +128,4 @@ function withDType(json: JsonObject, dtype: DType): JsonObject {
     ...json,
     ...Object.fromEntries((present.length > 0 ? present : ["dtype"]).map((key) => [key, dtype])),
   };
-}
-
-/** Refuses weights that the architecture has no place for: a model without them would not be the one that was saved. */
-function requireAllUsed(
-  names: readonly string[],
-  source: ParameterSource,
-  folder: string,
-  tied: boolean,
-): void {
-  const expected = (name: string): boolean =>
-    source.asked.has(name) || name.endsWith(".rotary_emb.inv_freq") || (tied && name === "lm_head.weight");
-  const unused = names.filter((name) => !expected(name));
-  if (unused.length === 0) return;
-  throw new CraftError({
-    subject: folder,
-    value: unused.slice(0, 3).join(", "),
-    reason: `has ${unused.length} tensors that the architecture in config.json has no place for`,
-    remedy: "Check that config.json belongs to these weights.",
-  });
 }

@@ -3,6 +3,7 @@ import type { GenerationConfig } from "./generation_config.js";
 import type { JsonObject } from "./python_json.js";
 import { Module } from "../nn/module.js";
 import { packsWeights } from "../nn/packed_weights.js";
+import { softcap } from "../nn/softcap.js";
 import type { DType } from "../torch/dtype.js";
 import { linear, packedLinear, type Parameter, type Tensor } from "../tensor/index.js";
 
@@ -70,6 +71,8 @@ export abstract class CausalLM extends Module {
   /** The folder that the model was loaded from. */
   nameOrPath: string | undefined;
   generationConfig: GenerationConfig | undefined;
+  /** A sentence about what the checkpoint has and this model does without. */
+  leftOut: string | undefined;
   /** Alpha of the noise on token embeddings in training; see embeddingNoise. A trainer sets it while it trains. */
   neftuneNoiseAlpha = 0;
   #untied: Parameter | undefined;
@@ -102,6 +105,11 @@ export abstract class CausalLM extends Module {
     this.#untied = weight;
   }
 
+  /** The name in a saved checkpoint of the parameter at a path. */
+  savedName(path: string): string {
+    return path;
+  }
+
   /** Frees something together with the model, until it is told otherwise. */
   disposeWith(resource: { dispose(): void }, together = true): void {
     if (together) this.#alongside.add(resource);
@@ -121,10 +129,17 @@ export abstract class CausalLM extends Module {
     }
   }
 
+  /** Logits z are softcap * tanh(z / softcap) where this is given; a loss over {@link headWeight} has to do the same. */
+  get logitSoftcap(): number | undefined {
+    return undefined;
+  }
+
   /** Logits [..., vocabulary] in the model's dtype. */
   logits(hidden: Tensor): Tensor {
     const weight = this.headWeight().to(this.dtype);
-    return (packsWeights() ? packedLinear : linear)(hidden.to(this.dtype), weight);
+    const z = (packsWeights() ? packedLinear : linear)(hidden.to(this.dtype), weight);
+    const { logitSoftcap } = this;
+    return logitSoftcap === undefined ? z : softcap(z.to("float32"), logitSoftcap).to(this.dtype);
   }
 
   /** Logits for ids [batch, length]: [batch, length, vocabulary]. */

@@ -15,8 +15,10 @@ import type { Rotary } from "./rope.js";
 /** The body of a decoder. Tensors are float32, or float64 in a model of that dtype. */
 export interface DecoderBody {
   readonly layers: readonly DecoderLayer[];
-  /** Embeds ids [batch, length] at positions [length] or [batch, length]: [batch, length, hidden]. */
-  embed(inputIds: Tensor, positions: Tensor, dtype: DType): Tensor;
+  /** Embeds ids [batch, length]: [batch, length, hidden]. */
+  embed(inputIds: Tensor, dtype: DType): Tensor;
+  /** What happens to embedded tokens before the first layer, where that is anything; positions [length] or [batch, length]. */
+  enter?(x: Tensor, positions: Tensor): Tensor;
   /** The norm behind the last layer. */
   finish(x: Tensor): Tensor;
 }
@@ -70,9 +72,10 @@ export abstract class DecoderLM<Config extends DecoderConfig = DecoderConfig> ex
     const { at } = options;
     const pass = new ForwardPass(inputIds, options, dtype);
     const wide = dtype === "float64" ? "float64" : "float32";
-    let x = scope("embed_tokens", () =>
-      embeddingNoise(body.embed(inputIds, pass.positions, wide), this.neftuneNoiseAlpha),
-    );
+    let x = scope("embed_tokens", () => {
+      const embedded = embeddingNoise(body.embed(inputIds, wide), this.neftuneNoiseAlpha);
+      return body.enter?.(embedded, pass.positions) ?? embedded;
+    });
     // Taking rows out costs a little itself, so that it must leave out a good part.
     const early = at !== undefined && at.numel <= 0.75 * inputIds.numel;
     const last = body.layers.length - 1;
@@ -113,7 +116,7 @@ export class DecoderModel extends Module implements DecoderBody {
     this.#embedScale = embedScale;
   }
 
-  embed(inputIds: Tensor, _positions: Tensor, dtype: DType): Tensor {
+  embed(inputIds: Tensor, dtype: DType): Tensor {
     const x = this.embedTokens.forward(inputIds, dtype);
     return this.#embedScale === 1 ? x : mul(x, this.#embedScale);
   }
@@ -135,16 +138,16 @@ export class RotaryDecoderLM<
   constructor(config: Config, source: ParameterSource, model: () => DecoderModel) {
     super(config, source);
     this.model = model();
-    const { tieWordEmbeddings, vocabSize, hiddenSize, rope, headDim, maxPositionEmbeddings } = config;
-    this.lmHead = tieWordEmbeddings ? undefined : source.linear("lm_head", vocabSize, hiddenSize, false);
-    this.#rotary = { rope, size: headDim, maxPositions: maxPositionEmbeddings };
+    this.lmHead = source.head(config);
+    const { rope, headDim, maxPositionEmbeddings } = config;
+    this.#rotary = { rope, size: config.rotarySize ?? headDim, maxPositions: maxPositionEmbeddings };
   }
 
   protected get body(): DecoderBody {
     return this.model;
   }
 
-  /** The rotary embedding of whole heads that config.json describes. */
+  /** The rotary embedding that config.json describes. */
   protected get rotary(): Rotary {
     return this.#rotary;
   }

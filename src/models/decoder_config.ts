@@ -31,6 +31,8 @@ export interface DecoderConfig {
 export interface RotaryDecoderConfig extends DecoderConfig {
   readonly rmsNormEps: number;
   readonly rope: RopeParameters;
+  /** Elements of each head that are rotated, from the first on; all by default. */
+  readonly rotarySize?: number;
 }
 
 /** What transformers takes for fields that are absent, or present without being understood here. */

@@ -1,4 +1,6 @@
 import { CraftError } from "../errors.js";
+import { Conv1D } from "../nn/conv1d.js";
+import { LayerNorm } from "../nn/layer_norm.js";
 import { Linear } from "../nn/linear.js";
 import { RMSNorm } from "../nn/rms_norm.js";
 import { normalInit } from "../nn/init.js";
@@ -10,9 +12,15 @@ import type { DType } from "../torch/dtype.js";
 
 /** What a checkpoint offers to a model that is being built. */
 export interface WeightReader {
-  readonly names: readonly string[];
+  has(name: string): boolean;
   shape(name: string): Shape;
   read(name: string, options: { readonly dtype: DType; readonly device: Device }): DeviceTensor;
+}
+
+interface HeadSizes {
+  readonly tieWordEmbeddings: boolean;
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
 }
 
 interface SourceOptions {
@@ -25,7 +33,6 @@ export class ParameterSource {
   /** The dtype that the model computes in and stores its parameters in. */
   readonly dtype: DType;
   readonly #make: (name: string, shape: Shape, initial?: number) => DeviceTensor;
-  readonly #asked = new Set<string>();
   readonly #made: Parameter[] = [];
 
   private constructor(dtype: DType, make: (name: string, shape: Shape, initial?: number) => DeviceTensor) {
@@ -36,7 +43,7 @@ export class ParameterSource {
   /** Reads each parameter when it is asked for, so that at most one is held twice. */
   static fromWeights(reader: WeightReader, file: string, { dtype, device }: SourceOptions): ParameterSource {
     return new ParameterSource(dtype, (name, shape) => {
-      if (!reader.names.includes(name)) {
+      if (!reader.has(name)) {
         throw new CraftError({
           subject: file,
           value: name,
@@ -67,7 +74,6 @@ export class ParameterSource {
 
   /** @param initial value of all elements in a model without a checkpoint; random ones by default */
   parameter(name: string, shape: Shape, initial?: number): Parameter {
-    this.#asked.add(name);
     const parameter = new Parameter(this.#make(name, shape, initial));
     this.#made.push(parameter);
     return parameter;
@@ -78,6 +84,22 @@ export class ParameterSource {
     return new Linear(weight, bias ? this.parameter(`${path}.bias`, [out], 0) : undefined);
   }
 
+  /** A linear layer whose weight is stored as [in, out]. */
+  conv1d(path: string, out: number, input: number): Conv1D {
+    const weight = this.parameter(`${path}.weight`, [input, out]);
+    return new Conv1D(weight, this.parameter(`${path}.bias`, [out], 0));
+  }
+
+  /** The head, where it is not the embedding table. */
+  head({ tieWordEmbeddings, vocabSize, hiddenSize }: HeadSizes): Linear | undefined {
+    return tieWordEmbeddings ? undefined : this.linear("lm_head", vocabSize, hiddenSize, false);
+  }
+
+  layerNorm(path: string, size: number, eps: number): LayerNorm {
+    const weight = this.parameter(`${path}.weight`, [size], 1);
+    return new LayerNorm(weight, this.parameter(`${path}.bias`, [size], 0), eps);
+  }
+
   /** @param offset see {@link RMSNorm} */
   rmsNorm(path: string, size: number, eps: number, offset: 0 | 1 = 0): RMSNorm {
     return new RMSNorm(this.parameter(`${path}.weight`, [size], 1 - offset), eps, offset);
@@ -86,10 +108,5 @@ export class ParameterSource {
   /** Frees all parameters given so far: for a model whose building failed. */
   discard(): void {
     for (const parameter of this.#made) parameter.dispose();
-  }
-
-  /** Names that the model asked for so far. */
-  get asked(): ReadonlySet<string> {
-    return this.#asked;
   }
 }

@@ -72,8 +72,14 @@ export interface RopeContext {
   readonly rotarySize: number;
   /** 10,000 by default. */
   readonly theta?: number;
-  /** Whether `partial_rotary_factor` is understood; the caller reads it. */
+  /** Whether `partial_rotary_factor` is understood; see {@link partialRotarySize}. */
   readonly partial?: boolean;
+  /** Kinds that the architecture has; all by default. */
+  readonly types?: readonly RopeParameters["type"][];
+  /** Other names of kinds. */
+  readonly aliases?: Readonly<Record<string, RopeParameters["type"]>>;
+  /** `original_max_position_embeddings` of an architecture that keeps it beside the rotary settings. */
+  readonly originalLength?: number;
 }
 
 const supported = ["default", "linear", "dynamic", "llama3", "yarn", "longrope"] as const;
@@ -117,7 +123,7 @@ export function readScaling(
 ): RopeParameters {
   if (rope === undefined) return { type: "default", theta };
   if (context.partial !== true) refusePartial(rope);
-  const type = ropeType(rope);
+  const type = ropeType(rope, context);
   if (type === "default") {
     rope.refuseUnless("factor", [1], 'means nothing with rope_type "default"', `Name the kind of scaling`);
     refuseOthers(rope, common);
@@ -127,8 +133,8 @@ export function readScaling(
   if (type === "longrope") return readLongrope(rope, model, theta, context);
   if (!rope.has("factor")) throw rope.error("factor", `is missing; rope_type "${type}" needs it`);
   const factor = rope.number("factor", 1, { min: 1 });
-  if (type === "llama3") return readLlama3(rope, model, theta, factor, maxPositionEmbeddings);
-  if (type === "yarn") return readYarn(rope, model, theta, factor, maxPositionEmbeddings);
+  if (type === "llama3") return readLlama3(rope, model, theta, factor, context);
+  if (type === "yarn") return readYarn(rope, model, theta, factor, context);
   rope.refuseUnless(
     originalLength,
     [maxPositionEmbeddings],
@@ -140,19 +146,48 @@ export function readScaling(
 }
 
 /** The field beside the rotary ones is that of Phi-3; transformers lets it win. */
-const readOriginalLength = (rope: JsonFields, model: JsonFields, fallback: number): number =>
-  (model.has(originalLength) ? model : rope).integer(originalLength, fallback, { min: 1 });
+function readOriginalLength(
+  rope: JsonFields,
+  model: JsonFields,
+  { maxPositionEmbeddings, originalLength: beside }: RopeContext,
+): number {
+  const place = beside !== undefined || model.has(originalLength) ? model : rope;
+  return place.integer(originalLength, beside ?? maxPositionEmbeddings, { min: 1 });
+}
+
+/**
+ * Elements of each head that are rotated: `partial_rotary_factor`, among the rotary settings or beside them, times the
+ * size of a head.
+ */
+export function partialRotarySize(
+  fields: JsonFields,
+  headDim: number,
+  key = "partial_rotary_factor",
+  fallback = 1,
+): number {
+  const rope = described(fields);
+  const inside = rope?.has("partial_rotary_factor") === true;
+  const [place, name] = inside ? [rope, "partial_rotary_factor"] : [fields, key];
+  const factor = place.number(name, fallback, { above: 0, max: 1 });
+  const size = Math.floor(headDim * factor);
+  if (size < 2 || size % 2 !== 0)
+    throw place.error(name, `of ${headDim} elements of a head leaves ${size}; an even number is needed`);
+  return size;
+}
 
 function described(fields: JsonFields): JsonFields | undefined {
   const present = ["rope_scaling", "rope_parameters"].map((key) => fields.object(key));
   return present.find((rope) => rope !== undefined && rope.keys().length > 0);
 }
 
-function ropeType(rope: JsonFields): RopeParameters["type"] {
+function ropeType(
+  rope: JsonFields,
+  { types = supported, aliases = {} }: RopeContext,
+): RopeParameters["type"] {
   const key = rope.has("rope_type") ? "rope_type" : "type";
   const name = rope.optionalString(key) ?? "default";
-  const type = supported.find((candidate) => candidate === name);
-  if (type === undefined) throw rope.error(key, "is not supported", `Supported are ${supported.join(", ")}`);
+  const type = types.find((candidate) => candidate === (aliases[name] ?? name));
+  if (type === undefined) throw rope.error(key, "is not supported", `Supported are ${types.join(", ")}`);
   return type;
 }
 
@@ -161,7 +196,7 @@ function readLlama3(
   model: JsonFields,
   theta: number,
   factor: number,
-  maxPositionEmbeddings: number,
+  context: RopeContext,
 ): Llama3Rope {
   for (const key of llama3Only)
     if (!rope.has(key)) throw rope.error(key, 'is missing; rope_type "llama3" needs it');
@@ -169,7 +204,7 @@ function readLlama3(
   const highFreqFactor = rope.number("high_freq_factor", 4, { above: 0 });
   if (highFreqFactor <= lowFreqFactor)
     throw rope.error("high_freq_factor", `must be greater than low_freq_factor, which is ${lowFreqFactor}`);
-  const originalMaxPositionEmbeddings = readOriginalLength(rope, model, maxPositionEmbeddings);
+  const originalMaxPositionEmbeddings = readOriginalLength(rope, model, context);
   refuseOthers(rope, [...common, ...llama3Only, originalLength]);
   return { type: "llama3", theta, factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings };
 }
@@ -179,9 +214,9 @@ function readYarn(
   model: JsonFields,
   theta: number,
   factor: number,
-  maxPositionEmbeddings: number,
+  context: RopeContext,
 ): YarnRope {
-  const originalMaxPositionEmbeddings = readOriginalLength(rope, model, maxPositionEmbeddings);
+  const originalMaxPositionEmbeddings = readOriginalLength(rope, model, context);
   const betaFast = rope.number("beta_fast", 32, { above: 0 });
   const betaSlow = rope.number("beta_slow", 1, { above: 0 });
   if (betaFast < betaSlow) throw rope.error("beta_fast", `must be at least beta_slow, which is ${betaSlow}`);
@@ -198,13 +233,9 @@ function readYarn(
   };
 }
 
-function readLongrope(
-  rope: JsonFields,
-  model: JsonFields,
-  theta: number,
-  { maxPositionEmbeddings, rotarySize }: RopeContext,
-): LongRope {
-  const originalMaxPositionEmbeddings = readOriginalLength(rope, model, maxPositionEmbeddings);
+function readLongrope(rope: JsonFields, model: JsonFields, theta: number, context: RopeContext): LongRope {
+  const { maxPositionEmbeddings, rotarySize } = context;
+  const originalMaxPositionEmbeddings = readOriginalLength(rope, model, context);
   const factors = (key: string): readonly number[] => {
     if (!rope.has(key)) throw rope.error(key, 'is missing; rope_type "longrope" needs it');
     const list = rope.numbers(key, { above: 0 });

@@ -15,4 +15,8 @@ export class Conv1D extends Linear {
   override baseWeight(dtype: DType): Tensor {
     return transpose(this.weight, 0, 1).to(dtype);
   }
+
+  override storedWeight(weight: Tensor): Tensor {
+    return transpose(weight, 0, 1).contiguous();
+  }
 }

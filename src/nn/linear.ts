@@ -65,6 +65,11 @@ export class Linear extends Module {
     return this.weight.to(dtype);
   }
 
+  /** A weight [out, in] as {@link weight} holds it. */
+  storedWeight(weight: Tensor): Tensor {
+    return weight;
+  }
+
   /** The weight with the adapter's share in it. */
   mergedWeight(dtype: DType): Tensor {
     if (this.adapter === undefined) return this.baseWeight(dtype);
@@ -121,7 +126,7 @@ function joinFactors(
 }
 
 /** Slices of the last dimension, whose gradients are put together again in one step. */
-const splitOutputs = (y: Tensor, sizes: readonly number[]): readonly Tensor[] =>
+export const splitOutputs = (y: Tensor, sizes: readonly number[]): readonly Tensor[] =>
   customVjp(
     [y],
     (whole) => ({ results: split(whole, sizes, -1), keep: undefined }),

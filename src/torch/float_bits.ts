@@ -1,3 +1,5 @@
+import type { DType } from "./dtype.js";
+
 /** Conversions between JavaScript numbers and the bits of bfloat16 and float16. */
 
 const cell = new Float32Array(1);
@@ -39,4 +41,11 @@ export function fromFloat16Bits(half: number): number {
   if (exponent === 0) return sign * fraction * 2 ** -24;
   if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** The nearest number that a dtype of floats holds; float64 as it is. */
+export function roundTo(value: number, dtype: DType): number {
+  if (dtype === "bfloat16") return fromBFloat16Bits(toBFloat16Bits(value));
+  if (dtype === "float16") return fromFloat16Bits(toFloat16Bits(value));
+  return dtype === "float32" ? Math.fround(value) : value;
 }

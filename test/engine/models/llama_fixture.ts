@@ -138,6 +138,7 @@ export async function run(
     const sum = tokenLoss({
       hidden: hidden.to(model.dtype),
       weight: model.headWeight(),
+      softcap: model.logitSoftcap,
       positions: x["at"]!,
       labels: x["labels"]!,
       weights: x["weights"]!,
@@ -153,7 +154,9 @@ export async function run(
   });
   try {
     const { logits, loss, found } = await program(feeds);
-    return { logits, loss: loss.item(), gradients: new Map(targets.map(([name], i) => [name, found[i]!])) };
+    const value = loss.item();
+    loss.dispose();
+    return { logits, loss: value, gradients: new Map(targets.map(([name], i) => [name, found[i]!])) };
   } finally {
     program.dispose();
   }
