@@ -1,5 +1,5 @@
 """Writes test/fixtures/generation/decoding.json: what transformers' logits processors make of given logits, and what
-its beam search and its penalised greedy search find with the model of parity/generation.py (run that first).
+its beam search and its penalised greedy search find, and its pooled hidden states, with the model of parity/generation.py (run that first).
 
 Run from the project root: python parity/decoding.py
 Results that rounding would decide are refused.
@@ -136,6 +136,17 @@ def penalised(model):
     return {"repetitionPenalty": 1.35, "sequences": rows, "logProbs": chosen, "top": top}
 
 
+def pooled(model):
+    """Final hidden states of each prompt by itself: the last, the mean, the first."""
+    states = [model.model(input_ids=torch.tensor([prompt])).last_hidden_state[0] for prompt in PROMPTS]
+    return {
+        "last_token": [state[-1].tolist() for state in states],
+        "mean": [state.mean(0).tolist() for state in states],
+        "cls": [state[0].tolist() for state in states],
+    }
+
+
+@torch.no_grad()
 def main():
     model = AutoModelForCausalLM.from_pretrained(OUT / "model").eval()
     *cases, given = processed()
@@ -152,6 +163,7 @@ def main():
         "processed": cases,
         "penalised": penalised(model),
         "beams": list(beams(model, eos)),
+        "pooled": pooled(model),
     }
     rounded = json.loads(json.dumps(result), parse_float=lambda text: float(f"{float(text):.8g}"))
     (OUT / "decoding.json").write_text(json.dumps(rounded, separators=(",", ":")) + "\n", encoding="utf-8")

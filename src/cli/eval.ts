@@ -1,65 +1,62 @@
 /** @file `craft eval`: scores a model on a dataset. */
 import { Dataset } from "../data/index.js";
 import { requireOneOf } from "../data/options.js";
-import { missingColumn } from "../data/tokens.js";
 import { CraftError } from "../errors.js";
 import { evaluateLoss } from "../evaluation/index.js";
+import type { CausalLM } from "../models/index.js";
 import type { Tokenizer } from "../text/index.js";
+import { textColumn } from "./evaluation/columns.js";
+import { encodeTexts } from "./evaluation/encode.js";
+import { scoreJson, scoreLines, type Score } from "./evaluation/scores.js";
+import { scoreTexts, textMetrics } from "./evaluation/texts.js";
+import { scoreVectors, vectorMetrics } from "./evaluation/vectors.js";
 import { loadModel } from "./load_model.js";
 import { integerOption, optionalText, requiredText, type GivenOptions } from "./options.js";
 
-/** Prints the loss, with `--json` as `{"loss", "tokens"}`. */
+const lossMetrics = ["loss", "perplexity"] as const;
+const metrics = [...lossMetrics, ...textMetrics, ...vectorMetrics] as const;
+
+/** Prints the scores, with `--json` as one object of them. */
 export async function run(options: GivenOptions): Promise<number> {
-  requireOneOf("--metric", optionalText(options, "metric") ?? "loss", ["loss"]);
-  const column = optionalText(options, "textColumn") ?? "text";
+  const names = (optionalText(options, "metric") ?? "loss").split(",");
+  const asked = new Set(names.map((name) => requireOneOf("--metric", name.trim(), metrics)));
   const maxLength = integerOption(options, "maxLength", 1024, 2);
   const batchSize = integerOption(options, "batchSize", 8, 1);
   const dataset = await Dataset.fromFile(requiredText(options, "dataset"));
-  const texts = await readTexts(dataset, column);
-  const { model, tokenizer } = await loadModel(options);
-  const rows = encodeTexts(dataset, texts, tokenizer, maxLength);
-  noteRows(rows, model.shape.maxLength);
-  const { loss, tokens } = await evaluateLoss(model, rows, { batchSize });
-  process.stdout.write(
-    options["json"] === true
-      ? `${JSON.stringify({ loss, tokens })}\n`
-      : `loss ${loss.toFixed(6)} (perplexity ${Math.exp(loss).toFixed(3)}) over ${tokens} tokens\n`,
-  );
+  let loaded: ReturnType<typeof loadModel> | undefined;
+  const load = (): ReturnType<typeof loadModel> => (loaded ??= loadModel(options));
+
+  const ofLoss = lossMetrics.filter((name) => asked.has(name));
+  const ofTexts = textMetrics.filter((name) => asked.has(name));
+  const ofVectors = vectorMetrics.filter((name) => asked.has(name));
+  const scores: Score[] = [];
+  if (ofLoss.length > 0) scores.push(await scoreLoss(dataset, options, { maxLength, batchSize }, load));
+  if (ofTexts.length > 0) scores.push(...(await scoreTexts(ofTexts, dataset, options, load)));
+  if (ofVectors.length > 0) scores.push(...(await scoreVectors(ofVectors, dataset, options, load)));
+  process.stdout.write(options["json"] === true ? scoreJson(scores) : scoreLines(scores));
   return 0;
 }
 
-async function readTexts(dataset: Dataset, column: string): Promise<string[]> {
-  if (dataset.length === 0)
-    throw new CraftError({ subject: "--dataset", value: dataset.name, reason: "has no rows" });
-  const texts: string[] = [];
-  for await (const row of dataset) {
-    const where = dataset.where(texts.length);
-    const text = row[column];
-    if (!(column in row))
-      throw missingColumn(row, [column], where, "Name the column of text with --text-column.");
-    if (typeof text !== "string" || text === "")
-      throw new CraftError({
-        subject: `${where}, column "${column}"`,
-        value: text,
-        reason: text === "" ? "is empty" : "is no text",
-        remedy: "Mend the row or take it out.",
-      });
-    texts.push(text);
-  }
-  return texts;
-}
-
-function encodeTexts(
+async function scoreLoss(
   dataset: Dataset,
-  texts: readonly string[],
-  tokenizer: Tokenizer,
-  maxLength: number,
-): number[][] {
-  return texts.map((text, i) => {
-    const ids = tokenizer.encode(text).slice(0, maxLength);
-    if (ids.length > 0) return ids;
-    throw new CraftError({ subject: dataset.where(i), value: text, reason: "gives no token" });
-  });
+  options: GivenOptions,
+  { maxLength, batchSize }: { readonly maxLength: number; readonly batchSize: number },
+  load: () => Promise<{ readonly model: CausalLM; readonly tokenizer: Tokenizer }>,
+): Promise<Score> {
+  const column = optionalText(options, "textColumn") ?? "text";
+  const texts = await textColumn(dataset, column, "--text-column");
+  const { model, tokenizer } = await load();
+  const rows = encodeTexts(dataset, texts, tokenizer, maxLength);
+  noteRows(rows, model.shape.maxLength);
+  const { loss, perplexity, tokens } = await evaluateLoss(model, rows, { batchSize });
+  if (!Number.isFinite(loss))
+    throw new CraftError({
+      subject: "loss",
+      value: String(loss),
+      reason: "is no finite number",
+      remedy: "Check the weights, or use a wider --dtype.",
+    });
+  return { values: { loss, perplexity, tokens }, digits: 6 };
 }
 
 /** Tells what is odd about some rows without being wrong. */

@@ -82,24 +82,61 @@ command(
   .allowUnknownOption()
   .allowExcessArguments();
 
-command("generate", "continue a text", () => import("./generate.js"))
-  .requiredOption("--model <folder>", "model folder")
-  .option("--adapter <folder>", "LoRA adapter folder")
-  .requiredOption("--prompt <text>", "text to continue")
-  .option("--max-new-tokens <n>", "most tokens to add", "64")
-  .option("--temperature <t>", "0 takes the likeliest token; higher is more random", "0")
-  .option("--seed <n>", "of sampling", "42")
-  .option("--dtype <dtype>", "auto, float32, bfloat16 …", "auto");
+/** What generation_flags.ts reads. What is left out is as generation_config.json says. */
+const withGenerationFlags = (of: Command): Command =>
+  of
+    .option("--max-new-tokens <n>", "most tokens to add (default: the model's setting, else 64)")
+    .option("--temperature <t>", "0 takes the likeliest token; higher is more random")
+    .option("--top-k <k>", "draw from the k likeliest tokens only; 0 is all")
+    .option("--top-p <p>", "draw from the fewest tokens whose chances sum up to p")
+    .option("--min-p <p>", "draw from tokens at least this share as likely as the likeliest")
+    .option("--repetition-penalty <x>", "above 1 discourages tokens that are there already")
+    .option("--stop <text...>", "end where one of these texts comes")
+    .option("--num-beams <n>", "beam search with so many beams")
+    .option("--length-penalty <x>", "of beam search: above 0 favours long texts")
+    .option("--early-stopping <when>", "of beam search: true, false or never")
+    .option("--seed <n>", "of sampling (default: 42)")
+    .option("--no-generation-config", "leave out the settings of generation_config.json");
 
-command("eval", "score a model on a dataset", () => import("./eval.js"))
+const withModel = (of: Command): Command =>
+  of
+    .option("--adapter <folder>", "LoRA adapter folder")
+    .option("--dtype <dtype>", "auto, float32, bfloat16 …", "auto");
+
+withGenerationFlags(
+  withModel(command("generate", "continue a text, answer, or chat", () => import("./generate.js"))),
+)
   .requiredOption("--model <folder>", "model folder")
-  .option("--adapter <folder>", "LoRA adapter folder")
-  .requiredOption("--dataset <file>", "JSONL file")
-  .option("--text-column <name>", "column of text", "text")
-  .option("--metric <name>", "loss: mean negative log-likelihood per predicted token", "loss")
-  .option("--max-length <n>", "longer rows are cut to this many tokens", "1024")
-  .option("--batch-size <n>", "rows at a time", "8")
-  .option("--dtype <dtype>", "auto, float32, bfloat16 …", "auto");
+  .option("--prompt <text>", "text to continue")
+  .option("--chat", "take the prompt as a user's message, by the model's chat template")
+  .option("--system <text>", "system message, with --chat or --interactive")
+  .option("--interactive", "chat; Ctrl-C stops an answer, twice leaves")
+  .option("--num-return-sequences <n>", "continuations (default: 1)")
+  .option("--log-probs <n>", "with --json: log-probability of each token, and of the n likeliest");
+
+withGenerationFlags(withModel(command("eval", "score a model on a dataset", () => import("./eval.js"))))
+  .option("--model <folder>", "model folder; needed unless --prediction-column is given")
+  .requiredOption("--dataset <file>", "dataset")
+  .option("--metric <names>", "one or several of those below, with commas", "loss")
+  .option("--text-column <name>", "loss, perplexity: column of text", "text")
+  .option("--max-length <n>", "loss and vectors: longer rows are cut to this many tokens", "1024")
+  .option(
+    "--prompt-column <name>",
+    "bleu, chrf, chrf++, rouge1, rouge2, rougeL, rougeLsum: column of prompts",
+  )
+  .option("--reference-column <name...>", "columns of references; a column may hold a list of them")
+  .option("--prediction-column <name>", "score the texts of this column, without a model")
+  .option("--chat", "take prompts as a user's messages, by the model's chat template")
+  .option("--predictions <file>", "write what was generated, JSONL")
+  .option("--tokenize <name>", "bleu: 13a, intl, zh or char (default: 13a)")
+  .option("--smooth <name>", "bleu: exp, floor, add-k or none (default: exp)")
+  .option("--smooth-value <x>", "bleu: of floor and add-k")
+  .option("--lowercase", "bleu, chrf: compare without regard to case")
+  .option("--query-column <name>", "retrieval, alignment, uniformity: column of text")
+  .option("--candidate-column <name>", "retrieval, alignment: column of what belongs to it")
+  .option("--pooling <name>", "last_token, mean, weighted_mean or cls (default: last_token)")
+  .option("--recall-at <n...>", "retrieval: ranks at which recall is told (default: 1 5 10)")
+  .option("--batch-size <n>", "rows at a time", "8");
 
 command("install", "fetch libtorch", () => import("./install.js"))
   .option("--version <v>", "version of libtorch")

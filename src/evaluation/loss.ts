@@ -4,6 +4,7 @@ import { CraftError } from "../errors.js";
 import type { CausalLM } from "../models/causal_lm.js";
 import { tokenLoss } from "../nn/index.js";
 import { compile, HostTensor, type Compiled, type Tensor } from "../tensor/index.js";
+import { checkRows, requireBatchSize } from "./rows.js";
 
 export interface LossOptions {
   /** Rows that are computed at the same time; rows of like length come together. Default 8. */
@@ -13,6 +14,8 @@ export interface LossOptions {
 export interface Loss {
   /** Mean of -log p(token | tokens before it) over all tokens but the first of each row, in nats. */
   readonly loss: number;
+  /** e^loss */
+  readonly perplexity: number;
   /** How many tokens that are. */
   readonly tokens: number;
 }
@@ -31,10 +34,8 @@ export async function evaluateLoss(
   rows: readonly (readonly number[])[],
   options: LossOptions = {},
 ): Promise<Loss> {
-  const { batchSize = 8 } = options;
-  if (!Number.isSafeInteger(batchSize) || batchSize < 1)
-    throw new CraftError({ subject: "batchSize", value: batchSize, reason: "must be an integer from 1 on" });
-  rows.forEach((row, i) => checkRow(row, i, model.shape.vocabSize));
+  const batchSize = requireBatchSize(options.batchSize ?? 8);
+  checkRows(rows, model.shape.vocabSize);
   const predicting = rows.filter((row) => row.length > 1);
   const tokens = predicting.reduce((sum, row) => sum + row.length - 1, 0);
   if (tokens === 0)
@@ -47,7 +48,8 @@ export async function evaluateLoss(
   const program: LossProgram = compile(
     (inputIds, positions, labels, weights) => {
       const hidden = model.hiddenStates(inputIds).to(model.dtype);
-      return tokenLoss({ hidden, weight: model.headWeight(), positions, labels, weights });
+      const [weight, softcap] = [model.headWeight(), model.logitSoftcap];
+      return tokenLoss({ hidden, weight, softcap, positions, labels, weights });
     },
     { device },
   );
@@ -57,7 +59,7 @@ export async function evaluateLoss(
       using loss = await program(...feeds(batch));
       sum += loss.item();
     }
-    return { loss: sum / tokens, tokens };
+    return { loss: sum / tokens, perplexity: Math.exp(sum / tokens), tokens };
   } finally {
     program.dispose();
   }
@@ -110,16 +112,4 @@ function feeds({ rows, length }: LossBatch): [HostTensor, HostTensor, HostTensor
     new HostTensor(labels, [count], "int64"),
     new HostTensor(weights, [count], "float32"),
   ];
-}
-
-function checkRow(row: readonly number[], index: number, vocabSize: number): void {
-  if (row.length === 0) throw new CraftError({ subject: `rows[${index}]`, reason: "has no tokens" });
-  const at = row.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-  if (at < 0) return;
-  throw new CraftError({
-    subject: `rows[${index}][${at}]`,
-    value: row[at],
-    reason: `is no token of the model, whose ids are 0 to ${vocabSize - 1}`,
-    remedy: "Use the tokenizer that belongs to the model.",
-  });
 }

@@ -61,7 +61,7 @@ describe.skipIf(!present)(`stories260K${present ? "" : " (skipped: ../shared/dat
     const expected = story.slice(prompt.length);
     const text = tokenizer.decode(expected, { skipSpecialTokens: true });
     const json = await output(() => runGenerate({ ...options, json: true }));
-    expect(JSON.parse(json)).toEqual({ text, token_ids: expected });
+    expect(JSON.parse(json)).toEqual({ text, token_ids: expected, stopped: "length" });
     expect((await output(() => runGenerate(options))).trim()).toBe(text.trim());
   });
 
@@ -99,12 +99,17 @@ describe("the commands refuse", () => {
     [{ dtype: "float8" }, /^--dtype = float8: is not a dtype/],
     [{ model: "/nowhere" }, /\/nowhere/],
     [{ prompt: undefined }, /^--prompt: is missing/],
+    [{ topK: "1.5" }, /^--top-k = 1.5: must be a whole number from 0 on/],
+    [{ earlyStopping: "maybe" }, /^--early-stopping = maybe: must be one of "true", "false", "never"/],
+    [{ interactive: true, prompt: "Once" }, /^--prompt = Once: does not go together with --interactive/],
+    [{ system: "Be kind." }, /^--system = Be kind.: needs --chat or --interactive/],
+    [{ logProbs: "2" }, /^--log-probs = 2: is told with --json only/],
   ] as const)("%j for generate", async (options, message) => {
     await expect(runGenerate({ ...given, ...options })).rejects.toThrow(message);
   });
 
   it.each([
-    [{ metric: "bleu" }, /^--metric = bleu: must be one of "loss"/],
+    [{ metric: "loss,blue" }, /^--metric = blue: must be one of "loss", "perplexity", "bleu", "chrf"/],
     [{ maxLength: "1" }, /^--max-length = 1/],
     [{ batchSize: "0" }, /^--batch-size = 0/],
     [{ dataset: "missing.jsonl" }, /missing\.jsonl/],
