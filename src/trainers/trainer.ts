@@ -4,8 +4,7 @@ import type { Dataset } from "../data/dataset.js";
 import { DataLoader, rowLengths, type Collate, type Loader } from "../data/loader.js";
 import type { Prepared } from "../data/prepared.js";
 import type { PreparedRow } from "../data/tokenised_rows.js";
-import { column } from "../data/tokens.js";
-import { CraftError } from "../errors.js";
+import { column, missingColumn } from "../data/tokens.js";
 import type { CausalLM } from "../models/index.js";
 import type { Module } from "../nn/module.js";
 import type { TracedFeeds } from "../training/index.js";
@@ -147,12 +146,8 @@ export class Trainer<Row extends object = object> extends BaseTrainer<Inputs> {
     const first = raw.length > 0 ? await raw.row(0) : { input_ids: [] };
     const columns = Object.keys(first);
     if ((column(first, "input_ids") ?? undefined) === undefined) {
-      throw new CraftError({
-        subject: `${raw.where(0)}, column input_ids`,
-        value: columns,
-        reason: "is not there, and the plain trainer reads tokens",
-        remedy: "Tokenise the rows, give a dataCollator that makes tensors of them, or use SFTTrainer",
-      });
+      const remedy = "Tokenise the rows, give a dataCollator that makes tensors of them, or use SFTTrainer";
+      throw missingColumn(first, ["input_ids"], raw.where(0), remedy);
     }
     const unread = columns.filter((each) => !readColumns.has(each));
     if (unread.length > 0 && this.#data.dataCollator === undefined)
