@@ -64,6 +64,7 @@ export function tokenTerm(
   const loss = tokenLoss({
     hidden: hidden.to(model.dtype),
     weight: model.headWeight(),
+    softcap: model.logitSoftcap,
     positions: hidden.ndim === 2 ? undefined : positions,
     labels: labels!,
     weights: weights!,

@@ -120,7 +120,10 @@ describe("what is refused", () => {
   });
 
   it.each([
-    [{ model_type: "mamba" }, /model_type = mamba: is not a supported architecture\. Supported are gemma2, gemma3, gemma3_text, gpt2/],
+    [
+      { model_type: "mamba" },
+      /model_type = mamba: is not a supported architecture\. Supported are gemma2, gemma3, gemma3_text, gpt2/,
+    ],
     [
       { rope_scaling: { type: "proportional", factor: 2 } },
       /proportional.*not supported\. Supported are default, linear, dynamic, llama3, yarn, longrope/,
