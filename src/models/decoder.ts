@@ -72,16 +72,18 @@ export abstract class DecoderLM<Config extends DecoderConfig = DecoderConfig> ex
     const { at } = options;
     const pass = new ForwardPass(inputIds, options, dtype);
     const wide = dtype === "float64" ? "float64" : "float32";
+    // Taking rows out costs a little itself, so that it must leave out a good part.
+    const early = at !== undefined && at.numel <= 0.75 * inputIds.numel;
+    const last = body.layers.length - 1;
+    const contexts = body.layers.map((_, i) =>
+      pass.context(i, this.view(i), early && i === last ? at : undefined),
+    );
     let x = scope("embed_tokens", () => {
       const embedded = embeddingNoise(body.embed(inputIds, wide), this.neftuneNoiseAlpha);
       return body.enter?.(embedded, pass.positions) ?? embedded;
     });
-    // Taking rows out costs a little itself, so that it must leave out a good part.
-    const early = at !== undefined && at.numel <= 0.75 * inputIds.numel;
-    const last = body.layers.length - 1;
     body.layers.forEach((layer, i) => {
-      const context = pass.context(i, this.view(i), early && i === last ? at : undefined);
-      x = scope(`layers.${i}`, () => layer.forward(x, context));
+      x = scope(`layers.${i}`, () => layer.forward(x, contexts[i]!));
     });
     return scope("norm", () => body.finish(early ? x : rowsAt(x, at)));
   }
