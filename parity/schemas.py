@@ -30,6 +30,7 @@ _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention_
 _fused_adamw_.tensor_lr _foreach_mul_.Tensor _foreach_norm.Scalar
 mkldnn::_reorder_linear_weight mkldnn::_linear_pointwise mkldnn::_linear_pointwise.binary
 _weight_int8pack_mm copy_
+linalg_svd linalg_qr
 """.split()
 SKIPPED = {"_foreach_norm.Scalar"}  # has a Scalar argument, which the ABI refuses
 

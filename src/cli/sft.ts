@@ -4,7 +4,6 @@ import { dirname, isAbsolute, resolve } from "node:path";
 import { CRAFTSFTConfig, CRAFTSFTTrainer, craftFields, craftPresets } from "../craft/index.js";
 import { Dataset } from "../data/index.js";
 import { CraftError } from "../errors.js";
-import type { LoraConfig } from "../peft/lora.js";
 import { AutoTokenizer } from "../text/index.js";
 import { SFTConfig, SFTTrainer } from "../trainers/index.js";
 import { z } from "zod";
@@ -16,6 +15,7 @@ import {
   TrainingInterrupted,
   type TrainOutput,
 } from "../training/index.js";
+import { peftConfigOf, peftFields } from "./peft_options.js";
 import { commandLineOptions, readRunFile } from "./run_file.js";
 
 const columns = z.strictObject({
@@ -33,11 +33,7 @@ const dataFields = {
   contrastiveEvalDataset: z.string().min(1).optional(),
   contrastiveColumns: columns.optional(),
   craftPreset: z.enum(craftPresets).optional(),
-  usePeft: z.boolean().default(false),
-  loraR: z.int().min(1).optional(),
-  loraAlpha: z.number().positive().optional(),
-  loraDropout: z.number().min(0).lt(1).optional(),
-  loraTargetModules: z.array(z.string().min(1)).min(1).optional(),
+  ...peftFields,
 };
 const dataSchema = z.strictObject(dataFields);
 type DataOptions = z.output<typeof dataSchema>;
@@ -68,7 +64,7 @@ export async function run(options: Record<string, unknown>): Promise<number> {
     tokenizer: await AutoTokenizer.fromPretrained(model),
     trainDataset: await open(data.trainDataset, "train_dataset"),
     evalDataset: data.evalDataset === undefined ? undefined : await open(data.evalDataset, "eval_dataset"),
-    peftConfig: data.usePeft ? loraConfig(data) : undefined,
+    peftConfig: peftConfigOf(data),
   };
   const trainer =
     args instanceof CRAFTSFTConfig
@@ -158,15 +154,6 @@ function refuseCraftOptions(training: Readonly<Record<string, unknown>>, data: D
     reason: "has no effect, since there is no contrastive data",
     remedy: "Give contrastive_dataset, or craft_strategy: self_align.",
   });
-}
-
-function loraConfig(data: DataOptions): Partial<LoraConfig> {
-  return {
-    ...(data.loraR === undefined ? {} : { r: data.loraR }),
-    ...(data.loraAlpha === undefined ? {} : { loraAlpha: data.loraAlpha }),
-    ...(data.loraDropout === undefined ? {} : { loraDropout: data.loraDropout }),
-    ...(data.loraTargetModules === undefined ? {} : { targetModules: data.loraTargetModules }),
-  };
 }
 
 function report(output: TrainOutput, outputDir: string, json: boolean): void {

@@ -5,19 +5,12 @@ import { CraftError } from "../errors.js";
 import { requireFolder } from "../models/config_file.js";
 import { JsonFields, readJsonObject } from "../models/json_fields.js";
 import { jsonFloat, stringifyPythonJson, type JsonObject, type JsonValue } from "../models/python_json.js";
+import { biasModes, loraConfig, type LoraConfig, type LoraOptions } from "./lora_config.js";
 
 export const adapterConfigFile = "adapter_config.json";
 
-/** The settings of a LoRA adapter; names and defaults are those of PEFT's LoraConfig. */
-export interface AdapterConfig {
-  /** Rank of the update, at least 1. 8 by default. */
-  readonly r: number;
-  /** The update is scaled by `loraAlpha / r`. 8 by default. */
-  readonly loraAlpha: number;
-  /** Dropout of what enters A in training, in [0, 1). 0 by default. */
-  readonly loraDropout: number;
-  /** Names of modules or ends of their paths, or a regular expression for whole paths. */
-  readonly targetModules: readonly string[] | string;
+/** A LoRA adapter's config with what stands beside it in its file. */
+export interface AdapterConfig extends LoraConfig {
   /** Where the base model was found when the adapter was trained. */
   readonly baseModelNameOrPath: string | undefined;
   readonly revision: string | undefined;
@@ -28,53 +21,42 @@ export interface AdapterConfig {
 // The version whose fields and defaults these are; PEFT of other versions reads such files too.
 const peftVersion = "0.21.0";
 
-/** Settings for a new adapter, with PEFT's defaults for what is left out. */
+/** A config for a new adapter, with PEFT's defaults for what is left out. */
 export const newAdapterConfig = (
-  settings: Pick<AdapterConfig, "targetModules"> & Partial<AdapterConfig>,
+  options: LoraOptions,
+  origin: { readonly baseModelNameOrPath?: string | undefined; readonly revision?: string | undefined } = {},
 ): AdapterConfig => ({
-  r: 8,
-  loraAlpha: 8,
-  loraDropout: 0,
-  baseModelNameOrPath: undefined,
-  revision: undefined,
+  ...loraConfig(options),
+  baseModelNameOrPath: origin.baseModelNameOrPath,
+  revision: origin.revision,
   json: {},
-  ...settings,
 });
 
 /** Options of PEFT that are not supported, with their values in a file that does not use them. */
 const unused: Readonly<Record<string, JsonValue>> = {
   alora_invocation_tokens: null,
-  alpha_pattern: {},
   arrow_config: null,
-  bias: "none",
   corda_config: null,
   ensure_weight_tying: false,
-  eva_config: null,
-  exclude_modules: null,
-  fan_in_fan_out: false,
   kasa_config: null,
   layer_replication: null,
-  layers_pattern: null,
-  layers_to_transform: null,
   loftq_config: {},
   lora_bias: false,
   lora_ga_config: null,
   megatron_config: null,
-  modules_to_save: null,
   monteclora_config: null,
-  rank_pattern: {},
   target_parameters: null,
   trainable_token_indices: null,
   use_bdlora: null,
-  use_dora: false,
   use_qalora: false,
-  use_rslora: false,
   velora_config: null,
 };
 
 /** Fields that do not change what the adapter computes. */
 const harmless: Readonly<Record<string, JsonValue>> = {
   auto_mapping: null,
+  // Follows from the kind of the layer.
+  fan_in_fan_out: false,
   inference_mode: true,
   megatron_core: "megatron.core",
   peft_version: peftVersion,
@@ -82,17 +64,28 @@ const harmless: Readonly<Record<string, JsonValue>> = {
 };
 
 const understood = [
+  "alpha_pattern",
   "base_model_name_or_path",
+  "bias",
+  // Says how the first values were found.
+  "eva_config",
+  "exclude_modules",
   "init_lora_weights",
+  "layers_pattern",
+  "layers_to_transform",
   "lora_alpha",
   "lora_dropout",
+  "modules_to_save",
   "peft_type",
   "r",
+  "rank_pattern",
   "revision",
   // Only valid at run time, says PEFT, and ignores it in files.
   "runtime_config",
   "target_modules",
   "task_type",
+  "use_dora",
+  "use_rslora",
 ];
 
 /**
@@ -116,33 +109,58 @@ export function readAdapterConfig(folder: string): AdapterConfig {
   return adapterConfigFromJson(readJsonObject(file), file);
 }
 
-/** Reads the settings from JSON; `file` is for messages. */
+/** Reads the config from JSON; `file` is for messages. */
 export function adapterConfigFromJson(json: JsonObject, file: string): AdapterConfig {
   const fields = new JsonFields(json, file);
   refuseUnsupported(fields);
   const loraDropout = fields.number("lora_dropout", 0, { min: 0 });
   if (loraDropout >= 1) throw fields.error("lora_dropout", "must be below 1");
+  const targetModules = names(fields, "target_modules");
+  if (targetModules === undefined)
+    throw fields.error("target_modules", "does not say which modules the adapter belongs to", namesRemedy);
+  const modulesToSave = names(fields, "modules_to_save");
+  if (typeof modulesToSave === "string") throw fields.error("modules_to_save", "must be a list of names");
+  const bias = biasModes.find((mode) => mode === (fields.optionalString("bias") ?? "none"));
+  if (bias === undefined) throw fields.error("bias", `is none of ${biasModes.join(", ")}`);
+  const blocks = fields.integers("layers_to_transform", { min: 0 });
   return {
     r: fields.integer("r", 8, { min: 1 }),
     loraAlpha: fields.number("lora_alpha", 8, { above: 0 }),
     loraDropout,
-    targetModules: targetModules(fields),
+    targetModules,
+    excludeModules: names(fields, "exclude_modules"),
+    layersToTransform: Array.isArray(json["layers_to_transform"]) ? blocks : blocks[0],
+    layersPattern: names(fields, "layers_pattern"),
+    rankPattern: pattern(fields, "rank_pattern", (own, key) => own.optionalInteger(key, { min: 1 })),
+    alphaPattern: pattern(fields, "alpha_pattern", (own, key) => own.optionalNumber(key, { above: 0 })),
+    useRslora: fields.boolean("use_rslora", false),
+    useDora: fields.boolean("use_dora", false),
+    bias,
+    modulesToSave,
+    initLoraWeights: initialValues(json["init_lora_weights"]),
     baseModelNameOrPath: fields.optionalString("base_model_name_or_path"),
     revision: fields.optionalString("revision"),
     json,
   };
 }
 
+/** Initial values that PEFT does not take out of the base model's weights, and those that can be taken out here. */
+const readableInits = /^(gaussian|orthogonal|eva|olora|pissa|pissa_niter_\d+)$/;
+
+const initialValues = (value: JsonValue | undefined): boolean | string =>
+  typeof value === "string" || typeof value === "boolean" ? value : true;
+
 function refuseUnsupported(fields: JsonFields): void {
   if (!fields.has("peft_type")) throw fields.error("peft_type", "is missing");
   fields.refuseUnless("peft_type", ["LORA"], "is not supported", "Supported is LORA");
   fields.refuseUnless("task_type", ["CAUSAL_LM"], "is not supported", "Supported is CAUSAL_LM");
-  fields.refuseUnless(
-    "init_lora_weights",
-    [true, false, "gaussian", "orthogonal"],
-    "is not supported: such adapters may need changed weights of the base model",
-    "Supported are true, false, gaussian and orthogonal",
-  );
+  const init = fields.json["init_lora_weights"] ?? true;
+  if (typeof init !== "boolean" && !(typeof init === "string" && readableInits.test(init)))
+    throw fields.error(
+      "init_lora_weights",
+      "is not supported: such adapters may need changed weights of the base model",
+      "Supported are true, false, gaussian, orthogonal, eva, olora, pissa and pissa_niter_N",
+    );
   for (const key of fields.keys()) {
     if (understood.includes(key) || Object.hasOwn(harmless, key)) continue;
     // Of an option that is unknown here it can only be told that it is off.
@@ -151,17 +169,33 @@ function refuseUnsupported(fields: JsonFields): void {
   }
 }
 
-function targetModules(fields: JsonFields): readonly string[] | string {
-  const key = "target_modules";
-  const value = fields.json[key];
-  const remedy = "It is a list of module names, or a regular expression";
-  if (typeof value === "string" && value !== "") return value;
-  if (!Array.isArray(value) || value.length === 0)
-    throw fields.error(key, "does not say which modules the adapter belongs to", remedy);
-  return value.map((item: JsonValue) => {
-    if (typeof item !== "string") throw fields.error(key, "has an item that is no text", remedy);
+const namesRemedy = "It is a list of module names, or a regular expression";
+
+/** A regular expression or a list of names; undefined where there is none. */
+function names(fields: JsonFields, key: string): readonly string[] | string | undefined {
+  const value = fields.json[key] ?? undefined;
+  if (value === undefined || (typeof value === "string" && value !== "")) return value;
+  if (!Array.isArray(value) || (key === "target_modules" && value.length === 0))
+    throw fields.error(
+      key,
+      key === "target_modules" ? "does not say which modules the adapter belongs to" : "is no list of names",
+      namesRemedy,
+    );
+  const items = value.map((item: JsonValue) => {
+    if (typeof item !== "string") throw fields.error(key, "has an item that is no text", namesRemedy);
     return item;
   });
+  return items.length === 0 ? undefined : items;
+}
+
+function pattern(
+  fields: JsonFields,
+  key: string,
+  read: (own: JsonFields, key: string) => number | undefined,
+): Readonly<Record<string, number>> {
+  const own = fields.object(key);
+  if (own === undefined) return {};
+  return Object.fromEntries(own.keys().map((name) => [name, read(own, name)!]));
 }
 
 /**
@@ -174,7 +208,7 @@ export function adapterConfigText(config: AdapterConfig, file: string): string {
   const json: JsonObject = {
     ...unused,
     ...harmless,
-    init_lora_weights: true,
+    eva_config: null,
     task_type: "CAUSAL_LM",
     ...config.json,
     peft_type: "LORA",
@@ -182,7 +216,17 @@ export function adapterConfigText(config: AdapterConfig, file: string): string {
     r: config.r,
     lora_alpha: config.loraAlpha,
     lora_dropout: jsonFloat(config.loraDropout),
-    target_modules: config.targetModules,
+    target_modules: config.targetModules ?? null,
+    exclude_modules: config.excludeModules ?? null,
+    layers_to_transform: config.layersToTransform ?? null,
+    layers_pattern: config.layersPattern ?? null,
+    rank_pattern: { ...config.rankPattern },
+    alpha_pattern: { ...config.alphaPattern },
+    use_rslora: config.useRslora,
+    use_dora: config.useDora,
+    bias: config.bias,
+    modules_to_save: config.modulesToSave ?? null,
+    init_lora_weights: config.initLoraWeights,
     base_model_name_or_path: config.baseModelNameOrPath ?? null,
     revision: config.revision ?? null,
   };

@@ -65,6 +65,8 @@ export const schemaTexts = {
   "le.Tensor": "aten::le.Tensor(Tensor self, Tensor other) -> Tensor",
   "lerp.Tensor": "aten::lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor",
   "lerp_.Tensor": "aten::lerp_.Tensor(Tensor(a!) self, Tensor end, Tensor weight) -> Tensor(a!)",
+  "linalg_qr": "aten::linalg_qr(Tensor A, str mode=\"reduced\") -> (Tensor Q, Tensor R)",
+  "linalg_svd": "aten::linalg_svd(Tensor A, bool full_matrices=True, *, str? driver=None) -> (Tensor U, Tensor S, Tensor Vh)",
   "linear": "aten::linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor",
   "log": "aten::log(Tensor self) -> Tensor",
   "log1p": "aten::log1p(Tensor self) -> Tensor",

@@ -5,8 +5,8 @@ import { refuseUnknown } from "../data/options.js";
 import { SingleObjectiveLoader } from "../data/windows.js";
 import { AutoModelForCausalLM, CausalLM, savePretrained } from "../models/index.js";
 import type { AdamW } from "../optim/index.js";
-import { newAdapterConfig, writeAdapter } from "../peft/adapter_files.js";
-import { defaultLoraConfig, LoraModel, type LoraConfig } from "../peft/lora.js";
+import { changedOptions, loraConfig, type LoraOptions } from "../peft/lora_config.js";
+import { LoraModel } from "../peft/lora.js";
 import type { Tokenizer } from "../text/index.js";
 import type { DType } from "../torch/dtype.js";
 import { loadTorch } from "../torch/torch.js";
@@ -46,7 +46,7 @@ export interface BaseTrainerOptions {
   /** A model, a model with LoRA, or the folder of a model. */
   readonly model: CausalLM | LoraModel | string;
   /** Attaches new LoRA adapters and trains only those. */
-  readonly peftConfig?: Partial<LoraConfig> | undefined;
+  readonly peftConfig?: LoraOptions | undefined;
   readonly tokenizer?: Tokenizer | undefined;
   readonly trainDataset: Rows;
   readonly evalDataset?: Rows | undefined;
@@ -90,7 +90,7 @@ export abstract class BaseTrainer<Batch> implements ComposableTrainer<Batch> {
         remedy: "Give one of both.",
       });
     }
-    refuseUnknown("peftConfig", options.peftConfig ?? {}, Object.keys(defaultLoraConfig));
+    if (options.peftConfig !== undefined) loraConfig(options.peftConfig);
   }
 
   /** Reads and prepares the data. Called once, when training or evaluation begins. */
@@ -270,15 +270,7 @@ export abstract class BaseTrainer<Batch> implements ComposableTrainer<Batch> {
   /** What changes the numbers of a run beside its options. */
   #facts({ loader }: RunParts, { totalSteps, callbacks }: TrainingLoop): RunFacts {
     const lora = this.#lora?.config;
-    const adapter =
-      lora === undefined
-        ? {}
-        : {
-            lora_r: lora.r,
-            lora_alpha: lora.loraAlpha,
-            lora_dropout: lora.loraDropout,
-            lora_target_modules: [...lora.targetModules],
-          };
+    const adapter = lora === undefined ? {} : changedOptions(lora);
     const more = {
       model_type: this.model.modelType,
       dtype: this.model.dtype,
@@ -292,24 +284,8 @@ export abstract class BaseTrainer<Batch> implements ComposableTrainer<Batch> {
 
   /** Writes the adapter or the model, with the tokenizer, so that the folder can be loaded by itself. */
   async saveModel(folder: string): Promise<void> {
-    const lora = this.#lora;
-    if (lora === undefined) savePretrained(this.model, folder);
-    else {
-      const { r, loraAlpha, loraDropout, targetModules } = lora.config;
-      const tensors = [...lora.adapters].map(
-        ([path, { loraA, loraB }]) => [path, { loraA: loraA.value, loraB: loraB.value }] as const,
-      );
-      writeAdapter(folder, {
-        config: newAdapterConfig({
-          r,
-          loraAlpha,
-          loraDropout,
-          targetModules: [...targetModules],
-          baseModelNameOrPath: this.model.nameOrPath,
-        }),
-        tensors: new Map(tensors),
-      });
-    }
+    if (this.#lora === undefined) savePretrained(this.model, folder);
+    else this.#lora.save(folder);
     await this.options.tokenizer?.save(folder);
   }
 

@@ -152,7 +152,7 @@ export class SavedRun {
       });
     }
     if (lora === undefined) readParameters(checkpoint, [...model.namedParameters()], "all");
-    else readParameters(join(checkpoint, adapterFile), [...lora.namedParameters()], "all");
+    else readParameters(join(checkpoint, adapterFile), [...lora.savedParameters()], "all");
     for (const [file, named] of beside) readParameters(join(checkpoint, file), named, "all");
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CRAFTSFTTrainer, type InfoNCELoss } from "../../craft/index.js";
 import { AutoModelForCausalLM, type CausalLM } from "../../models/index.js";
-import type { LoraConfig } from "../../peft/index.js";
+import type { LoraOptions } from "../../peft/index.js";
 import type { Tokenizer } from "../../text/index.js";
 import { SFTConfig, SFTTrainer } from "../../trainers/index.js";
 import type { LogEntry } from "../../training/index.js";
@@ -22,7 +22,7 @@ export interface DemoRun {
   readonly steps: number;
   readonly seed: number;
   /** Train adapters of this shape instead of all weights. */
-  readonly lora: Partial<LoraConfig> | undefined;
+  readonly lora: LoraOptions | undefined;
   /** Show no progress. */
   readonly quiet?: boolean;
 }

@@ -16,7 +16,7 @@ import {
   type LengthStrategy,
 } from "../../../src/craft/index.js";
 import { AutoModelForCausalLM } from "../../../src/models/index.js";
-import { defaultLoraConfig, LoraModel } from "../../../src/peft/lora.js";
+import { LoraModel } from "../../../src/peft/lora.js";
 import { Random } from "../../../src/random.js";
 import { Parameter } from "../../../src/tensor/index.js";
 import { DeviceTensor, liveTensors } from "../../../src/torch/device_tensor.js";
@@ -57,10 +57,13 @@ async function build(adapters: boolean) {
         shape,
         "float64",
       );
-    LoraModel.attach(model, { ...defaultLoraConfig, r: 2 }, (_, layer) => ({
-      a: drawn([2, layer.inFeatures]),
-      b: drawn([layer.outFeatures, 2]),
-    }));
+    const lora = LoraModel.create(model, { r: 2 });
+    const own = new Set(lora.parameters());
+    model.replaceParameters((parameter) => {
+      if (!own.has(parameter)) return undefined;
+      parameter.dispose();
+      return new Parameter(drawn(parameter.shape));
+    });
   }
   const nce = new InfoNCELoss({ hiddenSize: 16, projectionDim: 4, temperature: 0.5 });
   nce.replaceParameters((parameter) => {

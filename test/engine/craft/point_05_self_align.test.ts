@@ -36,7 +36,8 @@ async function run(views: SelfAlignViews, { lora = 0, head = 0 }: Rates, key: re
     targetModules: ["q_proj", "down_proj"],
   });
   const random = new Random(1, "adapters");
-  for (const [, { loraB }] of adapters.adapters) {
+  for (const [name, loraB] of adapters.namedParameters()) {
+    if (!name.includes("lora_B")) continue;
     const values = Array.from({ length: loraB.numel }, () => random.normal() / 2);
     loraB.set(DeviceTensor.fromHost(values, loraB.shape, "float32"));
   }

@@ -76,7 +76,8 @@ async function dropoutModel(lora = false): Promise<{ model: CausalLM; adapters?:
   const targetModules = ["q_proj", "v_proj", "o_proj", "down_proj"];
   const adapters = LoraModel.create(model, { r: 2, loraDropout: 0.3, targetModules });
   const random = new Random(1, "adapters");
-  for (const [, { loraB }] of adapters.adapters) {
+  for (const [name, loraB] of adapters.namedParameters()) {
+    if (!name.includes("lora_B")) continue;
     const values = Array.from({ length: loraB.numel }, () => random.normal());
     loraB.set(DeviceTensor.fromHost(values, loraB.shape, "float32"));
   }

@@ -283,10 +283,11 @@ describe("evaluation", () => {
     for (const loraDropout of [0, 0.5]) {
       const model = await tinyModel();
       const lora = LoraModel.create(model, { r: 2, loraDropout }, 1);
-      for (const [, { loraB }] of lora.adapters)
-        loraB.value
-          .bytes()
-          .set(new Uint8Array(new Float32Array(loraB.value.toNumbers().length).fill(0.3).buffer));
+      for (const [name, loraB] of lora.namedParameters())
+        if (name.includes("lora_B"))
+          loraB.value
+            .bytes()
+            .set(new Uint8Array(new Float32Array(loraB.value.toNumbers().length).fill(0.3).buffer));
       const rows = sftRows(6);
       const args = new SFTConfig({ outputDir: newFolder(), disableTqdm: true });
       const trainer = new SFTTrainer({ model: lora, args, trainDataset: rows, evalDataset: rows });

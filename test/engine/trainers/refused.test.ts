@@ -180,7 +180,7 @@ describe("settings", () => {
     [
       "whose target is no layer",
       { targetModules: ["q_proj", "query"] },
-      "lora_target_modules = query: matches no linear layer of the model. Layers end in q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj.",
+      "lora_target_modules = query: matches no linear layer or embedding table of the model. Layers end in q_proj, k_proj, v_proj, o_proj, up_proj, gate_proj, down_proj, embed_tokens.",
     ],
     ["without targets", { targetModules: [] }, "lora_target_modules = []: must name at least one layer."],
     ["of rank 0", { r: 0 }, "lora_r = 0: must be a whole number from 1 on."],
@@ -188,7 +188,7 @@ describe("settings", () => {
     [
       "with an unknown option",
       { rank: 4 } as SFTTrainerOptions["peftConfig"],
-      "peftConfig, option rank: there is no such option. The options are r, loraAlpha, loraDropout, targetModules.",
+      "peftConfig, option rank: there is no such option. The options are r, loraAlpha, loraDropout, targetModules, excludeModules, layersToTransform, layersPattern, rankPattern, alphaPattern, useRslora, useDora, bias, modulesToSave, initLoraWeights.",
     ],
   ])("of adapters %s", async (_, peftConfig, expected) => {
     const { message, files } = await refusal({}, { peftConfig });

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { craftFields } from "../../../src/craft/config.js";
+import { peftFields } from "../../../src/cli/peft_options.js";
 import { defaultLoraConfig } from "../../../src/peft/lora.js";
 import { sftFields } from "../../../src/trainers/index.js";
 import { optionName } from "../../../src/training/index.js";
@@ -35,6 +36,14 @@ describe("docs/guide/run_files.md", () => {
     expect(documented.get(optionName(name))).toBe(shown);
   });
 
+  it("names every option of adapters", () => {
+    expect(
+      Object.keys(peftFields)
+        .map(optionName)
+        .filter((name) => !documented.has(name)),
+    ).toEqual([]);
+  });
+
   it("names nothing that is no option", () => {
     const own = [
       "model_name_or_path",
@@ -44,24 +53,16 @@ describe("docs/guide/run_files.md", () => {
       "contrastive_columns",
       "craft_preset",
     ];
-    const more = [
-      "contrastive_eval_dataset",
-      "use_peft",
-      "lora_r",
-      "lora_alpha",
-      "lora_dropout",
-      "lora_target_modules",
-    ];
+    const more = ["contrastive_eval_dataset", ...Object.keys(peftFields).map(optionName)];
     const known = new Set([...own, ...more, ...Object.keys(fields).map(optionName)]);
     expect([...documented.keys()].filter((name) => !known.has(name))).toEqual([]);
   });
 
   it("gives LoRA's defaults", () => {
-    const { r, loraAlpha, loraDropout, targetModules } = defaultLoraConfig;
+    const { r, loraAlpha, loraDropout } = defaultLoraConfig;
     expect(documented.get("lora_r")).toBe(`\`${r}\``);
     expect(documented.get("lora_alpha")).toBe(`\`${loraAlpha}\``);
     expect(documented.get("lora_dropout")).toBe(`\`${loraDropout}\``);
-    expect(documented.get("lora_target_modules")).toBe(`\`[${targetModules.join(", ")}]\``);
   });
 });
 

@@ -29,6 +29,16 @@ describe("adapter_config.json", () => {
       loraAlpha: 5,
       loraDropout: 0,
       targetModules: ["q_proj", "v_proj"],
+      excludeModules: undefined,
+      layersToTransform: undefined,
+      layersPattern: undefined,
+      rankPattern: {},
+      alphaPattern: {},
+      useRslora: false,
+      useDora: false,
+      bias: "none",
+      modulesToSave: undefined,
+      initLoraWeights: true,
       baseModelNameOrPath: undefined,
       revision: undefined,
       json: readJsonObject(file),
@@ -67,21 +77,31 @@ describe("adapter_config.json", () => {
   it.each<[JsonObject, string]>([
     [{ peft_type: "IA3" }, "peft_type = IA3: is not supported. Supported is LORA."],
     [{ task_type: "SEQ_CLS" }, "task_type = SEQ_CLS: is not supported. Supported is CAUSAL_LM."],
-    [{ use_dora: true }, "use_dora = true: this option of PEFT is not supported. Use an adapter without it."],
-    [{ use_rslora: true }, "use_rslora = true: this option of PEFT is not supported."],
-    [{ bias: "lora_only" }, "bias = lora_only: this option of PEFT is not supported."],
-    [{ fan_in_fan_out: true }, "fan_in_fan_out = true: this option of PEFT is not supported."],
+    [{ use_dora: "yes" }, "use_dora = yes: must be true or false."],
+    [{ bias: "some" }, "bias = some: is none of none, all, lora_only."],
+    [{ modules_to_save: "lm_head" }, "modules_to_save = lm_head: must be a list of names."],
+    [{ exclude_modules: { a: 1 } }, 'exclude_modules = {"a":1}: is no list of names.'],
+    [{ rank_pattern: { q_proj: 0 } }, "rank_pattern.q_proj = 0: must be at least 1."],
+    [{ rank_pattern: ["q_proj"] }, 'rank_pattern = ["q_proj"]: must be an object.'],
+    [{ alpha_pattern: { q_proj: 0 } }, "alpha_pattern.q_proj = 0: must be greater than 0."],
     [
-      { modules_to_save: ["lm_head"] },
-      'modules_to_save = ["lm_head"]: this option of PEFT is not supported.',
+      { layers_to_transform: ["1"] },
+      'layers_to_transform = ["1"]: must be an integer or a list of integers.',
     ],
-    [{ rank_pattern: { q_proj: 4 } }, 'rank_pattern = {"q_proj":4}: this option of PEFT is not supported.'],
-    [{ alpha_pattern: { q_proj: 4 } }, 'alpha_pattern = {"q_proj":4}: this option of PEFT is not supported.'],
+    [
+      { use_qalora: true },
+      "use_qalora = true: this option of PEFT is not supported. Use an adapter without it.",
+    ],
+    [
+      { trainable_token_indices: [1] },
+      "trainable_token_indices = [1]: this option of PEFT is not supported.",
+    ],
+    [{ target_parameters: ["w"] }, 'target_parameters = ["w"]: this option of PEFT is not supported.'],
+    [{ ensure_weight_tying: true }, "ensure_weight_tying = true: this option of PEFT is not supported."],
     [{ layer_replication: [[0, 2]] }, "layer_replication = [[0,2]]: this option of PEFT is not supported."],
-    [{ layers_to_transform: [0] }, "layers_to_transform = [0]: this option of PEFT is not supported."],
     [{ lora_bias: true }, "lora_bias = true: this option of PEFT is not supported."],
     [{ from_the_future: "fast" }, "from_the_future = fast: this option of PEFT is not supported."],
-    [{ init_lora_weights: "pissa" }, "init_lora_weights = pissa: is not supported: such adapters may need"],
+    [{ init_lora_weights: "corda" }, "init_lora_weights = corda: is not supported: such adapters may need"],
     [{ r: 0 }, "r = 0: must be at least 1."],
     [{ r: 2.5 }, "r = 2.5: must be an integer."],
     [{ lora_alpha: 0 }, "lora_alpha = 0: must be greater than 0."],
@@ -95,8 +115,9 @@ describe("adapter_config.json", () => {
   });
 
   it("is not written so that it could not be read", () => {
-    const config = newAdapterConfig({ targetModules: ["q_proj"], r: -1 });
-    expect(() => adapterConfigText(config, "F")).toThrow("F, r = -1: must be at least 1.");
+    const config = newAdapterConfig({ targetModules: ["q_proj"] });
+    expect(() => adapterConfigText({ ...config, r: -1 }, "F")).toThrow("F, r = -1: must be at least 1.");
+    expect(() => newAdapterConfig({ r: -1 })).toThrow("lora_r = -1: must be a whole number from 1 on.");
   });
 });
 
@@ -147,14 +168,14 @@ describe("adapter folders", () => {
     const name = "base_model.model.m.lora_";
     expect(complaint({})).toContain("FILE: has no tensors.");
     expect(complaint({ [`${name}A.weight`]: [2, 3] })).toContain(
-      "FILE = base_model.model.m.lora_B.weight: is missing, and the other factor of the module is there.",
+      "FILE = base_model.model.m.lora_B: is missing, and other tensors of the module's update are there.",
     );
     expect(complaint({ [`${name}A.weight`]: [3, 3], [`${name}B.weight`]: [4, 3] })).toContain(
       "FILE, tensors of m = lora_A [3, 3], lora_B [4, 3]: do not have the shapes [r, in] and [out, r] with r = 2, as adapter_config.json says.",
     );
     for (const other of ["base_model.model.lm_head.weight", `${name}magnitude_vector`, "m.lora_A.weight"])
       expect(complaint({ [other]: [2, 3] })).toContain(
-        `FILE = ${other}: is not a factor of a LoRA adapter on linear layers, and nothing else is supported.`,
+        `FILE = ${other}: is no tensor that an adapter has by its adapter_config.json.`,
       );
   });
 });
