@@ -54,8 +54,11 @@ export function chooseRuns(presets: readonly string[], strategyName: string): Cr
 export function craftConfig({ preset, strategy }: CraftRun, options: CRAFTSFTOptions): CRAFTSFTConfig {
   const fixed = { ...options, ...batches[strategy] };
   if (preset !== undefined) return CRAFTSFTConfig.fromPreset(preset, fixed);
-  return new CRAFTSFTConfig({ ...fixed, craftAlpha: 0.6 });
+  return new CRAFTSFTConfig({ ...fixed, ...ownOptions });
 }
+
+/** Of runs without a preset; how they were chosen is told in docs/decisions.md. */
+const ownOptions = { craftAlpha: 0.9, craftTemperature: 0.1 } as const satisfies CRAFTSFTOptions;
 
 const batches = {
   /** A contrastive batch beside each supervised one. */

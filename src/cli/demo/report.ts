@@ -46,6 +46,7 @@ export function demoReport(outcome: DemoOutcome): {
       "messages held out": heldOut.length,
       "contrastive pairs": strategy === "self_align" ? "the messages" : pairs,
       "optimiser steps": steps,
+      ...(presets ? {} : { "options of CRAFT": optionsOf(craftResults(results)[0]!) }),
       "seconds in all": Math.round(seconds),
       TypeScript: typescript,
       BLEU: results[0]?.signature ?? "",
@@ -104,20 +105,21 @@ const bars = (
   digits: number,
 ) => ({ title, values: results.map((r) => ({ name: r.name, value: value(r) })), better, digits });
 
-const optionText = ([option, value]: readonly [string, unknown]): string =>
-  `${option}: ${typeof value === "string" ? value : JSON.stringify(value)}`;
+/** Those that are not the defaults. */
+const optionsOf = ({ settings }: DemoResult): string =>
+  Object.entries(settings?.options ?? {})
+    .map(([option, value]) => `${option}: ${typeof value === "string" ? value : JSON.stringify(value)}`)
+    .join(", ");
 
 function settingsSection(results: readonly DemoResult[]): ReportSection {
   return {
     kind: "table",
     heading: "What the presets are here",
     text: fixedForAll(strategyOf(results)),
-    rows: craftResults(results).map(({ name, settings }) => ({
-      preset: name,
-      "options other than the defaults": Object.entries(settings?.options ?? {})
-        .map(optionText)
-        .join(", "),
-      "in this demo": settings?.remarks.join("; ") ?? "",
+    rows: craftResults(results).map((result) => ({
+      preset: result.name,
+      "options other than the defaults": optionsOf(result),
+      "in this demo": result.settings?.remarks.join("; ") ?? "",
     })),
   };
 }

@@ -123,6 +123,7 @@ describe("demoReport", () => {
     const { report } = demoReport(outcomeOf([], "self_align"));
     expect(report.title).toBe("Compiler messages, English to es: base, SFT and CRAFT with self-align");
     expect(report.facts?.["contrastive pairs"]).toBe("the messages");
+    expect(report.facts?.["options of CRAFT"]).toBe("craft_alpha: 0.9, craft_temperature: 0.1");
   });
 });
 
