@@ -8,8 +8,11 @@ type Sides = readonly [left: boolean, right: boolean];
 
 /** A token, as far as laying it along the text needs. */
 export type Piece =
-  /** Found literally in the text; `strips` says on which sides it takes white space along. */
-  | { readonly kind: "added"; readonly content: string; readonly strips: Sides }
+  /**
+   * Found literally in the text; `strips` says on which sides it takes white space along. The vocabulary may have made
+   * it too, of what normalisation made of the text: then it stands for `bytes`.
+   */
+  | { readonly kind: "added"; readonly content: string; readonly strips: Sides; readonly bytes: Uint8Array }
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   /** Stands for text that the vocabulary lacks, unless the text has it literally. */
   | { readonly kind: "unknown"; readonly content: string };
@@ -60,11 +63,15 @@ export function alignTokens(
       unknowns.push(index);
       return;
     }
-    if (piece.kind === "unknown") piece = { kind: "added", content: piece.content, strips: [false, false] };
+    if (piece.kind === "unknown") {
+      const bytes = utf8.encode(normalise(piece.content));
+      piece = { kind: "added", content: piece.content, strips: [false, false], bytes };
+    }
     let wanted = piece.kind === "bytes" ? piece.bytes : utf8.encode(normalise(piece.content));
     if (piece.kind === "added") {
       const found = text.indexOf(piece.content, place());
-      if (found >= 0) {
+      const isMade = found !== place() && unknowns.length === 0 && matches(bytes, piece.bytes, at);
+      if (found >= 0 && !isMade) {
         settle(byteAt(places, found, at));
         const [start, end] = widen(
           text,

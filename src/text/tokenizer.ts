@@ -108,9 +108,12 @@ export class Tokenizer {
     return this.#settings.ids.get(token);
   }
 
-  /** The ids of a text. Special tokens written in the text are taken as such. */
+  /**
+   * The ids of a text. Special tokens written in the text are taken as such, and half a surrogate pair as U+FFFD, which
+   * is how it is written in UTF-8.
+   */
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
-    return this.#engine.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    return this.#engine.encode(wellFormed(text), { add_special_tokens: addSpecialTokens }).ids;
   }
 
   /**
@@ -123,9 +126,10 @@ export class Tokenizer {
     text: string,
     { addSpecialTokens = true }: EncodeOptions = {},
   ): { readonly ids: number[]; readonly offsets: Offset[] } {
-    const { ids: own, tokens } = this.#engine.encode(text, { add_special_tokens: false });
+    const read = wellFormed(text);
+    const { ids: own, tokens } = this.#engine.encode(read, { add_special_tokens: false });
     const pieces = tokens.map((token, index) => this.#piece(token, own[index]!));
-    const offsets = this.#align(text, pieces);
+    const offsets = this.#align(read, pieces);
     if (!addSpecialTokens) return { ids: own, offsets };
     const ids = this.encode(text);
     // The special tokens around a text do not depend on it.
@@ -249,8 +253,9 @@ export class Tokenizer {
   #piece(token: string, id: number): Piece {
     const added = this.#added.get(token);
     if (id === this.#unknownId && token === this.idToToken(id)) return { kind: "unknown", content: token };
-    if (added !== undefined) return { kind: "added", content: token, strips: [added.lstrip, added.rstrip] };
-    return { kind: "bytes", bytes: bytesOfToken(this.#spaced(token), this.#isByteLevel) };
+    const bytes = bytesOfToken(this.#spaced(token), this.#isByteLevel);
+    if (added === undefined) return { kind: "bytes", bytes };
+    return { kind: "added", content: token, strips: [added.lstrip, added.rstrip], bytes };
   }
 
   #spaced(text: string): string {
@@ -290,6 +295,9 @@ export class Tokenizer {
     });
   }
 }
+
+/** Halves of surrogate pairs that stand alone as U+FFFD, which is as long. */
+const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, "\ufffd");
 
 function filesOf({
   tokenizerJson,
