@@ -7,8 +7,8 @@ import { missingColumn } from "./tokens.js";
 export type ColumnNames = Readonly<Record<string, string>>;
 
 /** @throws {@link CraftError} naming the row if it lacks a column, or if a new name is one that it has already. */
-export function renamedRow(row: object, names: ColumnNames, where: string): Row {
-  requireColumnsOf(row, Object.keys(names), where);
+export function renamedRow(given: unknown, names: ColumnNames, where: string): Row {
+  const row = rowWith(given, Object.keys(names), where);
   const renamed = new Map<string, unknown>();
   for (const [name, value] of Object.entries(row)) {
     const to = Object.hasOwn(names, name) ? names[name]! : name;
@@ -25,18 +25,21 @@ export function renamedRow(row: object, names: ColumnNames, where: string): Row 
 }
 
 /** @throws {@link CraftError} naming the row if it lacks a column. */
-export function withoutColumns(row: object, names: readonly string[], where: string): Row {
-  requireColumnsOf(row, names, where);
+export function withoutColumns(given: unknown, names: readonly string[], where: string): Row {
+  const row = rowWith(given, names, where);
   return Object.fromEntries(Object.entries(row).filter(([name]) => !names.includes(name)));
 }
 
 /** The columns, in the order given. @throws {@link CraftError} naming the row if it lacks one. */
-export function onlyColumns(row: object, names: readonly string[], where: string): Row {
-  requireColumnsOf(row, names, where);
+export function onlyColumns(given: unknown, names: readonly string[], where: string): Row {
+  const row = rowWith(given, names, where);
   return Object.fromEntries(names.map((name) => [name, Reflect.get(row, name) as unknown] as const));
 }
 
-function requireColumnsOf(row: object, names: readonly string[], where: string): void {
+function rowWith(row: unknown, names: readonly string[], where: string): object {
+  if (typeof row !== "object" || row === null)
+    throw new CraftError({ subject: where, value: row, reason: "is no row with columns" });
   const missing = names.filter((name) => !Object.hasOwn(row, name));
   if (missing.length > 0) throw missingColumn(row, missing, where);
+  return row;
 }

@@ -146,17 +146,17 @@ export class Dataset<R = Row> {
   }
 
   /** Gives columns other names, e.g. `{ question: "prompt", answer: "completion" }`. Each row must have them. */
-  renameColumns(this: Dataset<object>, names: ColumnNames): Dataset {
+  renameColumns(names: ColumnNames): Dataset {
     return this.map((row, index) => renamedRow(row, names, this.where(index)));
   }
 
   /** Leaves columns out. Each row must have them. */
-  removeColumns(this: Dataset<object>, names: readonly string[]): Dataset {
+  removeColumns(names: readonly string[]): Dataset {
     return this.map((row, index) => withoutColumns(row, names, this.where(index)));
   }
 
   /** Leaves all columns out but these, which each row must have. */
-  selectColumns(this: Dataset<object>, names: readonly string[]): Dataset {
+  selectColumns(names: readonly string[]): Dataset {
     return this.map((row, index) => onlyColumns(row, names, this.where(index)));
   }
 

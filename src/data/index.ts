@@ -2,6 +2,29 @@
 export type { Row, RowSource } from "./source.js";
 export { Dataset, type SplitOptions } from "./dataset.js";
 export { IterableDataset } from "./iterable.js";
+export { hasSplits, loadDataset, type LoadDatasetOptions } from "./load_dataset.js";
+export type { DataFiles } from "./data_files.js";
+export { fileEndings } from "./file_kinds.js";
+export type { ColumnNames } from "./columns.js";
+export {
+  concatenateDatasets,
+  interleaveDatasets,
+  type InterleaveOptions,
+  type StoppingStrategy,
+} from "./combine.js";
+export {
+  datasetFormat,
+  extractPrompt,
+  isConversational,
+  isConversationalFromValue,
+  maybeConvertToChatml,
+  maybeExtractPrompt,
+  maybeUnpairPreferenceDataset,
+  unpairPreferenceDataset,
+  type DatasetFormat,
+  type DatasetType,
+  type Preference,
+} from "./formats.js";
 export { ignoredLabel, type TokenIds, type TokenisedRow } from "./tokens.js";
 export type { RowTokenizer } from "./row_tokenizer.js";
 export type { SftFormat } from "./sft_format.js";

@@ -89,17 +89,17 @@ export class IterableDataset<R> {
   }
 
   /** Gives columns other names, e.g. `{ question: "prompt", answer: "completion" }`. Each row must have them. */
-  renameColumns(this: IterableDataset<object>, names: ColumnNames): IterableDataset<Row> {
+  renameColumns(names: ColumnNames): IterableDataset<Row> {
     return this.map((row, index) => renamedRow(row, names, this.where(index)));
   }
 
   /** Leaves columns out. Each row must have them. */
-  removeColumns(this: IterableDataset<object>, names: readonly string[]): IterableDataset<Row> {
+  removeColumns(names: readonly string[]): IterableDataset<Row> {
     return this.map((row, index) => withoutColumns(row, names, this.where(index)));
   }
 
   /** Leaves all columns out but these, which each row must have. */
-  selectColumns(this: IterableDataset<object>, names: readonly string[]): IterableDataset<Row> {
+  selectColumns(names: readonly string[]): IterableDataset<Row> {
     return this.map((row, index) => onlyColumns(row, names, this.where(index)));
   }
 

@@ -3,6 +3,7 @@ import { CraftError } from "../errors.js";
 import type { ChatMessage } from "../text/index.js";
 import type { IterableDataset } from "./iterable.js";
 import type { Dataset } from "./dataset.js";
+import { isConversationalFromValue, maybeConvertToChatml } from "./formats.js";
 import { refuseUnknown, requireOneOf } from "./options.js";
 import {
   prepareDataset,
@@ -91,7 +92,11 @@ export function sftPreparer(
   checkOptions(options);
   const textField = options.datasetTextField ?? "text";
   let format: SftFormat | undefined;
-  return (row, where, notes) => {
+  let isShareGpt: boolean | undefined;
+  return (given, where, notes) => {
+    // As in TRL, the first row tells for all.
+    isShareGpt ??= isConversationalFromValue(given);
+    const row = isShareGpt ? maybeConvertToChatml(given) : given;
     format ??= checkedFormat(sftFormat(row, where, textField), row, where, options);
     requireColumns(row, format, where, textField);
     if (format === "tokenised")
