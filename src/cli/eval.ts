@@ -1,5 +1,5 @@
 /** @file `craft eval`: scores a model on a dataset. */
-import { Dataset } from "../data/index.js";
+import { loadDataset, type Dataset } from "../data/index.js";
 import { requireOneOf } from "../data/options.js";
 import { CraftError } from "../errors.js";
 import { evaluateLoss } from "../evaluation/index.js";
@@ -22,7 +22,10 @@ export async function run(options: GivenOptions): Promise<number> {
   const asked = new Set(names.map((name) => requireOneOf("--metric", name.trim(), metrics)));
   const maxLength = integerOption(options, "maxLength", 1024, 2);
   const batchSize = integerOption(options, "batchSize", 8, 1);
-  const dataset = await Dataset.fromFile(requiredText(options, "dataset"));
+  const dataset = await loadDataset(requiredText(options, "dataset"), {
+    split: optionalText(options, "split"),
+    name: optionalText(options, "datasetConfig"),
+  });
   let loaded: ReturnType<typeof loadModel> | undefined;
   const load = (): ReturnType<typeof loadModel> => (loaded ??= loadModel(options));
 

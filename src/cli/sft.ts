@@ -1,9 +1,9 @@
 /** @file `craft sft`: a run file to a trained model. */
-import { existsSync } from "node:fs";
-import { dirname, isAbsolute, resolve } from "node:path";
+import { dirname } from "node:path";
 import { CRAFTSFTConfig, CRAFTSFTTrainer, craftFields, craftPresets } from "../craft/index.js";
-import { Dataset } from "../data/index.js";
+import { loadDataset, type Dataset } from "../data/index.js";
 import { CraftError } from "../errors.js";
+import { AutoModelForCausalLM } from "../models/index.js";
 import { AutoTokenizer } from "../text/index.js";
 import { SFTConfig, SFTTrainer } from "../trainers/index.js";
 import { z } from "zod";
@@ -16,6 +16,7 @@ import {
   type TrainOutput,
 } from "../training/index.js";
 import { peftConfigOf, peftFields } from "./peft_options.js";
+import { locate, openEvalDataset, openTrainDataset } from "./run_data.js";
 import { commandLineOptions, readRunFile } from "./run_file.js";
 
 const columns = z.strictObject({
@@ -27,7 +28,11 @@ const columns = z.strictObject({
 /** What a run file says beside the trainer's options. */
 const dataFields = {
   modelNameOrPath: z.string().min(1),
+  modelRevision: z.string().min(1).optional(),
   trainDataset: z.string().min(1),
+  datasetConfig: z.string().min(1).optional(),
+  datasetTrainSplit: z.string().min(1).optional(),
+  datasetTestSplit: z.string().min(1).optional(),
   evalDataset: z.string().min(1).optional(),
   contrastiveDataset: z.string().min(1).optional(),
   contrastiveEvalDataset: z.string().min(1).optional(),
@@ -55,15 +60,22 @@ export async function run(options: Record<string, unknown>): Promise<number> {
   const { outputDir, overwriteOutputDir: overwrite, resumeFromCheckpoint: resume } = args.values;
   prepareOutputDir(outputDir, { overwrite, resume: resume !== false });
 
-  const find = (path: string, option: string): string => locate(path, dirname(config), option);
-  const open = (path: string, option: string): Promise<Dataset<object>> =>
-    Dataset.fromFile(find(path, option));
+  const find = (source: string, option: string): string => locate(source, dirname(config), option);
+  const open = async (source: string | undefined, option: string): Promise<Dataset<object> | undefined> =>
+    source === undefined ? undefined : loadDataset(find(source, option));
   const model = find(data.modelNameOrPath, "model_name_or_path");
+  const revision = data.modelRevision;
+  const train = find(data.trainDataset, "train_dataset");
+  const evaluation = data.evalDataset === undefined ? undefined : find(data.evalDataset, "eval_dataset");
   const common = {
-    model,
-    tokenizer: await AutoTokenizer.fromPretrained(model),
-    trainDataset: await open(data.trainDataset, "train_dataset"),
-    evalDataset: data.evalDataset === undefined ? undefined : await open(data.evalDataset, "eval_dataset"),
+    tokenizer: await AutoTokenizer.fromPretrained(model, { revision }),
+    trainDataset: await openTrainDataset(train, data),
+    evalDataset: await openEvalDataset(train, evaluation, data),
+    // Without a revision, the trainer loads the model when it needs it.
+    model:
+      revision === undefined
+        ? model
+        : await AutoModelForCausalLM.fromPretrained(model, { revision, dtype: args.values.dtype }),
     peftConfig: peftConfigOf(data),
   };
   const trainer =
@@ -71,14 +83,8 @@ export async function run(options: Record<string, unknown>): Promise<number> {
       ? new CRAFTSFTTrainer({
           ...common,
           args,
-          contrastiveDataset:
-            data.contrastiveDataset === undefined
-              ? undefined
-              : await open(data.contrastiveDataset, "contrastive_dataset"),
-          contrastiveEvalDataset:
-            data.contrastiveEvalDataset === undefined
-              ? undefined
-              : await open(data.contrastiveEvalDataset, "contrastive_eval_dataset"),
+          contrastiveDataset: await open(data.contrastiveDataset, "contrastive_dataset"),
+          contrastiveEvalDataset: await open(data.contrastiveEvalDataset, "contrastive_eval_dataset"),
           contrastiveColumns: data.contrastiveColumns,
         })
       : new SFTTrainer({ ...common, args });
@@ -101,19 +107,6 @@ export async function run(options: Record<string, unknown>): Promise<number> {
 /** A word of a command line, as a shell reads it. */
 const quoted = (word: string): string =>
   /^[\w./=:,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-
-/** Paths count from where the command runs, or else from the run file's folder. */
-function locate(path: string, folder: string, option: string): string {
-  const places = isAbsolute(path) ? [path] : [resolve(path), resolve(folder, path)];
-  const found = places.find((place) => existsSync(place));
-  if (found !== undefined) return found;
-  throw new CraftError({
-    subject: option,
-    value: path,
-    reason: `does not exist (looked at ${[...new Set(places)].join(", ")})`,
-    remedy: "Model and dataset ids of a hub are not resolved; give a path.",
-  });
-}
 
 function splitOptions(given: Readonly<Record<string, unknown>>): {
   data: DataOptions;

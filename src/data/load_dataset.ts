@@ -13,7 +13,7 @@ import {
 } from "./data_files.js";
 import { Dataset } from "./dataset.js";
 import { chosenConfig, datasetConfigs } from "./dataset_card.js";
-import { requireFileKind } from "./file_kinds.js";
+import { fileKind, requireFileKind } from "./file_kinds.js";
 import { IterableDataset } from "./iterable.js";
 import { streamRows } from "./open_file.js";
 import { refuseUnknown } from "./options.js";
@@ -96,7 +96,8 @@ export async function loadDataset(
 
 /** Whether a text names a folder or a dataset on the hub, which have splits, and not a file or pattern. */
 export function hasSplits(source: string): boolean {
-  return existsSync(source) ? statSync(source).isDirectory() : !isPattern(source) && isRepoId(source);
+  if (existsSync(source)) return statSync(source).isDirectory();
+  return isRepoId(source) && fileKind(source) === undefined;
 }
 
 interface ChosenPart {
@@ -211,7 +212,7 @@ function localFolder(folder: string, options: LoadDatasetOptions): Place {
 }
 
 async function hubDataset(id: string, options: LoadDatasetOptions): Promise<Place> {
-  if (!isRepoId(id))
+  if (!isRepoId(id) || fileKind(id) !== undefined)
     throw new CraftError({
       subject: "dataset",
       value: id,

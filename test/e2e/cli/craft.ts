@@ -53,7 +53,8 @@ export function craft(args: readonly string[], options: RunOptions = {}): Promis
     const child = spawn(process.execPath, [...nodeArgs, command, ...args], {
       cwd,
       // The models are too small to share a product, and threads that wait for each other cost more than they do.
-      env: { ...process.env, OMP_NUM_THREADS: "1", ...env },
+      // No hub is asked unless a test brings its own.
+      env: { ...process.env, OMP_NUM_THREADS: "1", HF_HUB_OFFLINE: "1", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     let stdout = "";

@@ -108,7 +108,8 @@ describe("files", () => {
 
   it("a dataset and a model that are missing", async () => {
     expectError(await sft({ train_dataset: "nowhere.jsonl" }), "train_dataset", "nowhere.jsonl");
-    expectError(await sft({ model_name_or_path: "org/model" }), "model_name_or_path", "org/model", "hub");
+    expectError(await sft({ model_name_or_path: "org/model" }), "org/model", "not in the cache");
+    expectError(await sft({ model_name_or_path: "./model2" }), "model_name_or_path", "no id of the hub");
     const args = ["--model", "nowhere", "--json"];
     expectError(await craft(["generate", "--prompt", "a", ...args], { cwd: project }), "nowhere");
     const dataset = ["--dataset", "train.jsonl", "--text-column", "prompt"];
