@@ -100,13 +100,13 @@ const withGenerationFlags = (of: Command): Command =>
 
 const withModel = (of: Command): Command =>
   of
-    .option("--adapter <folder>", "LoRA adapter folder")
+    .option("--adapter <path or id>", "LoRA adapter: a folder, or an id of the hub")
     .option("--dtype <dtype>", "auto, float32, bfloat16 …", "auto");
 
 withGenerationFlags(
   withModel(command("generate", "continue a text, answer, or chat", () => import("./generate.js"))),
 )
-  .requiredOption("--model <folder>", "model folder")
+  .requiredOption("--model <path or id>", "model: a folder, or an id of the hub")
   .option("--prompt <text>", "text to continue")
   .option("--chat", "take the prompt as a user's message, by the model's chat template")
   .option("--system <text>", "system message, with --chat or --interactive")
@@ -115,8 +115,13 @@ withGenerationFlags(
   .option("--log-probs <n>", "with --json: log-probability of each token, and of the n likeliest");
 
 withGenerationFlags(withModel(command("eval", "score a model on a dataset", () => import("./eval.js"))))
-  .option("--model <folder>", "model folder; needed unless --prediction-column is given")
-  .requiredOption("--dataset <file>", "dataset")
+  .option(
+    "--model <path or id>",
+    "model: a folder, or an id of the hub; needed unless --prediction-column is given",
+  )
+  .requiredOption("--dataset <path or id>", "a file, folder or pattern, or an id of the hub")
+  .option("--split <name>", "split of a folder or a dataset of the hub (default: the only one, or train)")
+  .option("--dataset-config <name>", "configuration of such a dataset")
   .option("--metric <names>", "one or several of those below, with commas", "loss")
   .option("--text-column <name>", "loss, perplexity: column of text", "text")
   .option("--max-length <n>", "loss and vectors: longer rows are cut to this many tokens", "1024")
