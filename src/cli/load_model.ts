@@ -1,3 +1,4 @@
+import { pretrainedFolder } from "../hub/index.js";
 import { AutoModelForCausalLM, type CausalLM } from "../models/index.js";
 import { loadAdapter } from "../peft/index.js";
 import { AutoTokenizer, type Tokenizer } from "../text/index.js";
@@ -13,6 +14,6 @@ export async function loadModel(
   const tokenizer = await AutoTokenizer.fromPretrained(folder);
   const model = await AutoModelForCausalLM.fromPretrained(folder, { dtype });
   tokenizer.checkFitsModel(model.shape.vocabSize);
-  if (adapter !== undefined) loadAdapter(model, adapter);
+  if (adapter !== undefined) loadAdapter(model, await pretrainedFolder(adapter, "adapter"));
   return { model, tokenizer };
 }

@@ -143,6 +143,12 @@ withGenerationFlags(withModel(command("eval", "score a model on a dataset", () =
   .option("--recall-at <n...>", "retrieval: ranks at which recall is told (default: 1 5 10)")
   .option("--batch-size <n>", "rows at a time", "8");
 
+command("merge", "put a LoRA adapter into the weights of its model", () => import("./merge.js"))
+  .requiredOption("--adapter <folder>", "LoRA adapter folder")
+  .option("--model <folder>", "model folder (default: the one that the adapter names)")
+  .requiredOption("--output <folder>", "new folder for the merged model")
+  .option("--dtype <dtype>", "of the merged weights: stored, auto, float32, bfloat16 …", "stored");
+
 command("install", "fetch libtorch", () => import("./install.js"))
   .option("--version <v>", "version of libtorch")
   .option("--from <place>", "wheel file, folder or URL")

@@ -1,12 +1,15 @@
 import { CraftError } from "../errors.js";
+import { pretrainedFolder, type HubOptions } from "../hub/index.js";
 import type { CausalLM } from "../models/causal_lm.js";
+import { Conv1D } from "../nn/index.js";
 import { Structure, type Parameter } from "../tensor/index.js";
-import { newAdapterConfig, type AdapterConfig } from "./adapter_config.js";
+import type { AdapterConfig } from "./adapter_config.js";
 import { readAdapter, writeAdapter } from "./adapter_files.js";
 import { AdapterWeights, setAdapter, type Update } from "./adapter_weights.js";
 import { FileValues } from "./file_values.js";
 import { loraConfig, type LoraOptions } from "./lora_config.js";
 import { MergedWeights, mergeUpdate, settle, type Merged } from "./merging.js";
+import { NamedAdapters } from "./named_adapters.js";
 import { newValues } from "./new_values.js";
 import { requireOneReading, resolveTargets, targetLayers } from "./targets.js";
 import { combine, type Combination } from "./weighted.js";
@@ -23,7 +26,7 @@ const known = new WeakMap<CausalLM, LoraModel>();
  */
 export class LoraModel {
   readonly model: CausalLM;
-  readonly #adapters = new Map<string, AdapterWeights>();
+  readonly #adapters = new NamedAdapters();
   readonly #structure = new Structure();
   /** The head of its own that the model had before. */
   readonly #head: Parameter | undefined;
@@ -64,6 +67,16 @@ export class LoraModel {
     return LoraModel.#first(model, name, (lora) => lora.loadAdapter(folder, name));
   }
 
+  /** {@link load} of a folder, or of a repository of the hub. */
+  static async fromPretrained(
+    model: CausalLM,
+    pathOrId: string,
+    options: HubOptions & { readonly adapterName?: string } = {},
+  ): Promise<LoraModel> {
+    const { adapterName, ...hub } = options;
+    return LoraModel.load(model, await pretrainedFolder(pathOrId, "adapter", hub), adapterName);
+  }
+
   static #first(model: CausalLM, name: string, add: (lora: LoraModel) => void): LoraModel {
     if (known.has(model))
       throw new CraftError({
@@ -86,7 +99,7 @@ export class LoraModel {
   }
 
   get adapterNames(): string[] {
-    return [...this.#adapters.keys()];
+    return this.#adapters.names;
   }
 
   get activeAdapter(): string | undefined {
@@ -127,8 +140,15 @@ export class LoraModel {
       const { model } = this;
       const given = loraConfig(options);
       const targetModules = resolveTargets(model, given);
-      const config = newAdapterConfig({ ...given, targetModules }, { baseModelNameOrPath: model.nameOrPath });
-      const targets = targetLayers(model, config);
+      const targets = targetLayers(model, { ...given, targetModules });
+      const config: AdapterConfig = {
+        ...given,
+        targetModules,
+        baseModelNameOrPath: model.nameOrPath,
+        revision: undefined,
+        // As PEFT has it where weights are stored as [in, out].
+        json: targets.some(([, layer]) => layer instanceof Conv1D) ? { fan_in_fan_out: true } : {},
+      };
       for (const [path] of targets) requireOneReading(path, config);
       return AdapterWeights.make(model, config, targets, newValues(config, seed));
     });
@@ -168,7 +188,7 @@ export class LoraModel {
   ): void {
     const parts = adapters.map((adapter, i) => ({
       name: adapter,
-      adapter: this.#adapter(adapter),
+      adapter: this.#adapters.get(adapter),
       weight: weights[i] ?? NaN,
     }));
     if (weights.length !== parts.length || !weights.every(Number.isFinite))
@@ -182,7 +202,7 @@ export class LoraModel {
 
   /** Makes another adapter the active one, and the one that is trained. */
   setAdapter(name: string): void {
-    const next = this.#adapter(name);
+    const next = this.#adapters.get(name);
     this.#requireApart("setAdapter");
     if (this.#active !== undefined) this.#current.setTrainable(false);
     this.#leave();
@@ -193,7 +213,7 @@ export class LoraModel {
 
   /** Takes an adapter away and frees it. Where it is the active one, no other takes its place. */
   deleteAdapter(name: string): void {
-    const adapter = this.#adapter(name);
+    const adapter = this.#adapters.get(name);
     this.#requireApart("deleteAdapter");
     if (this.#active === name) {
       this.#leave();
@@ -297,8 +317,7 @@ export class LoraModel {
     this.#merged?.dispose();
     this.#merged = undefined;
     this.#active = undefined;
-    for (const adapter of this.#adapters.values()) adapter.dispose();
-    this.#adapters.clear();
+    this.#adapters.dispose();
   }
 
   /**
@@ -307,14 +326,13 @@ export class LoraModel {
    * @throws CraftError if the folder cannot be written to.
    */
   save(folder: string, name?: string): void {
-    const adapter = name === undefined ? this.#current : this.#adapter(name);
+    const adapter = name === undefined ? this.#current : this.#adapters.get(name);
     const tensors = [...adapter.savedParameters()].map(([key, { value }]) => [key, value] as const);
     writeAdapter(folder, { config: adapter.config, tensors: new Map(tensors) });
   }
 
   get #current(): AdapterWeights {
-    const current = this.#active === undefined ? undefined : this.#adapters.get(this.#active);
-    if (current !== undefined) return current;
+    if (this.#active !== undefined) return this.#adapters.get(this.#active);
     throw new CraftError({
       subject: "LoraModel",
       reason: this.#adapters.size === 0 ? "has no adapter any more" : "has no active adapter",
@@ -323,27 +341,10 @@ export class LoraModel {
     });
   }
 
-  #adapter(name: string): AdapterWeights {
-    const found = this.#adapters.get(name);
-    if (found !== undefined) return found;
-    throw new CraftError({
-      subject: "adapter",
-      value: name,
-      reason: "is not in this model",
-      remedy: `There are ${this.adapterNames.join(", ") || "none"}.`,
-    });
-  }
-
   /** Adds what is made while the model is as it is without adapters. */
   #add(name: string, make: () => AdapterWeights): void {
     this.#requireApart("adding an adapter");
-    if (name === "" || this.#adapters.has(name))
-      throw new CraftError({
-        subject: "adapter",
-        value: name,
-        reason: name === "" ? "is no name" : "is the name of another adapter of this model",
-        remedy: "Choose another name.",
-      });
+    this.#adapters.requireNew(name);
     this.#leave();
     try {
       const weights = make();
