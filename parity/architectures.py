@@ -3,7 +3,7 @@
 Folders are as save_pretrained leaves them. cases.json has for each its inputs, its variants (fields of config.json that
 change) and greedy continuations of ragged prompts, which transformers must give alike alone and padded in a batch.
 Results are in expected.safetensors of the folder: `CASE/logits` at the positions that count, `CASE/loss` (mean over
-labels) and `CASE/grad.PARAMETER`. Everything is in float32. Seeds are tried until no continuation hangs on less than 0.002
+labels) and `CASE/grad.PARAMETER`; `adapter/logits` is with the PEFT adapter beside it. Everything is in float32. Seeds are tried until no continuation hangs on less than 0.002
 between its two likeliest tokens, and none repeats one token.
 
 Run from the project root: python parity/architectures.py [NAME ...]
@@ -16,10 +16,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import peft
 import torch
 import transformers
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, Gemma3ForCausalLM
+from transformers.pytorch_utils import Conv1D
 
 OUT = Path(__file__).resolve().parent.parent / "test" / "fixtures" / "architectures"
 VOCAB, NEW, PROMPTS = 32, 32, [[9, 14, 21], [7], [4, 30, 11, 6, 25, 17, 8, 12, 3, 28]]
@@ -280,6 +283,30 @@ def run(model, batch, gradients):
     return {key: value.float().contiguous().clone() for key, value in result.items()}
 
 
+def adapter(name, batch):
+    """Writes a PEFT adapter on all linear layers of the text part, and returns the logits with it."""
+    model = load(name, {})
+    linear = [
+        key
+        for key, module in model.named_modules()
+        if isinstance(module, (torch.nn.Linear, Conv1D)) and "vision" not in key and key != "lm_head"
+    ]
+    config = LoraConfig(r=2, lora_alpha=3, target_modules=linear, task_type="CAUSAL_LM", fan_in_fan_out=name == "gpt2")
+    torch.manual_seed(1)
+    adapted = get_peft_model(model, config).eval()
+    with torch.no_grad():
+        for key, parameter in adapted.named_parameters():
+            if "lora_" in key:
+                parameter.normal_(0, 0.2)
+    folder = OUT / name / "adapter"
+    # PEFT keeps a set, whose order differs from run to run.
+    adapted.peft_config["default"].target_modules = linear
+    adapted.peft_config["default"].base_model_name_or_path = name
+    adapted.save_pretrained(folder)
+    (folder / "README.md").unlink()
+    return {"logits": run(adapted, batch, False)["logits"]}
+
+
 def make(name, batches):
     folder = OUT / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -299,7 +326,6 @@ def make(name, batches):
     add("left", {}, "left", False)
     for variant, fields in variants.items():
         add(variant, fields, "plain", False)
-    save_file(tensors, folder / "expected.safetensors")
     if name == "gemma3":
         # What becomes of the text part alone.
         whole = load(name, {})
@@ -309,6 +335,8 @@ def make(name, batches):
         with tempfile.TemporaryDirectory() as saved:
             text.save_pretrained(saved)
             shutil.copy(Path(saved) / "model.safetensors", folder / "text.safetensors")
+    tensors |= {f"adapter/{key}": value for key, value in adapter(name, batches["plain"]).items()}
+    save_file(tensors, folder / "expected.safetensors")
     print(name, seed, flush=True)
     return {"seed": seed, "variants": variants, "greedy": lively(load(name, {}))}
 
@@ -327,6 +355,7 @@ def main():
             "python": platform.python_version(),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
+            "peft": peft.__version__,
         },
         "prompts": PROMPTS,
         "inputs": {

@@ -4,6 +4,14 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { generate } from "../../../src/generation/index.js";
 import { supportedModelTypes } from "../../../src/models/index.js";
 import { withPackedWeights } from "../../../src/nn/index.js";
+import {
+  compile,
+  constant,
+  drawsRandomNumbers,
+  HostTensor,
+  type NestedNumbers,
+  type Tensor,
+} from "../../../src/tensor/index.js";
 import { liveTensors } from "../../../src/torch/device_tensor.js";
 import { loadTorch } from "../../../src/torch/torch.js";
 import { expectClose, largestDifference, need, readTensors, type Expected } from "../fixtures.js";
@@ -22,6 +30,22 @@ it("every supported architecture has a checkpoint, Llama's apart", () => {
   expect(architectures.map(([name]) => name).sort()).toEqual(
     supportedModelTypes.filter((name) => name !== "llama").sort(),
   );
+});
+
+it.each<[string, Record<string, number>, boolean]>([
+  ["gpt2", { embd_pdrop: 0, resid_pdrop: 0, attn_pdrop: 0 }, false],
+  ["gpt2", { embd_pdrop: 0.1, resid_pdrop: 0, attn_pdrop: 0 }, true],
+  ["gpt2", { embd_pdrop: 0, resid_pdrop: 0.1, attn_pdrop: 0 }, true],
+  ["gpt2", { embd_pdrop: 0, resid_pdrop: 0, attn_pdrop: 0.1 }, true],
+  ["phi3", { resid_pdrop: 0 }, false],
+  ["phi3", { resid_pdrop: 0.1 }, true],
+  ["gpt_neox", {}, false],
+  ["gpt_neox", { hidden_dropout: 0.1 }, true],
+  ["mistral", {}, false],
+  ["mistral", { attention_dropout: 0.1 }, true],
+])("in training %s with %j drops something: %s", async (name, fields, drops) => {
+  using model = await loadArchitecture(name, fields);
+  expect(drawsRandomNumbers(() => model.hiddenStates(constant([[4, 5]], "int64")))).toBe(drops);
 });
 
 describe.each(architectures)("%s", (name, { variants, greedy }) => {
@@ -71,6 +95,38 @@ describe.each(architectures)("%s", (name, { variants, greedy }) => {
     // And it is a variant: the settings change something.
     expect(largestDifference(found, need(fixture, "plain/logits").values)).toBeGreaterThan(1e-3);
     logits.dispose();
+  });
+
+  it("keeps documents in one row apart, and computes only what is asked for", async () => {
+    using model = await loadArchitecture(name);
+    const { vocabSize } = model.shape;
+    const texts = inputs.plain.inputIds.map((row, i) => row.slice(0, 7 + i));
+    const joined = texts.flat();
+    const one = compile((ids: Tensor) => model.forward(ids));
+    const packed = compile((ids: Tensor, documents: Tensor, positions: Tensor, at: Tensor) => {
+      const options = { documents, positions };
+      return {
+        all: model.forward(ids, options),
+        some: model.logits(model.hiddenStates(ids, { ...options, at })),
+      };
+    });
+    const ints = (rows: NestedNumbers): HostTensor => HostTensor.from(rows, "int64");
+    const alone: number[] = [];
+    for (const text of texts) {
+      using logits = await one(ints([text]));
+      alone.push(...logits.toNumbers());
+    }
+    const { all, some } = await packed(
+      ints([joined]),
+      ints([texts.flatMap((text, i) => text.map(() => i))]),
+      ints([texts.flatMap((text) => text.map((_, i) => i))]),
+      ints([3, 9]),
+    );
+    expect(largestDifference(all.toNumbers(), alone)).toBeLessThan(2e-5);
+    const wanted = [3, 9].flatMap((at) => alone.slice(at * vocabSize, (at + 1) * vocabSize));
+    expect(largestDifference(some.toNumbers(), wanted)).toBeLessThan(2e-5);
+    for (const tensor of [all, some]) tensor.dispose();
+    for (const program of [one, packed]) program.dispose();
   });
 
   it("continues prompts as transformers does, alone and padded in a batch", async () => {
