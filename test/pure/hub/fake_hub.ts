@@ -46,9 +46,15 @@ export const sha256 = (bytes: Buffer): string => createHash("sha256").update(byt
 export const gitHash = (bytes: Buffer): string =>
   createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
 
-export async function fakeHub(options: FakeHubOptions): Promise<FakeHub> {
-  const { id = "some-org/some.name", type = "model", large = [] } = options;
-  const files = new Map(Object.entries(options.files).map(([path, text]) => [path, Buffer.from(text)]));
+const baseOf = ({ id = defaultId, type }: FakeHubOptions): string =>
+  `/${type === "dataset" ? "datasets/" : ""}${id}/resolve/`;
+const apiOf = ({ id = defaultId, type = "model" }: FakeHubOptions): string => `/api/${type}s/${id}/`;
+const defaultId = "some-org/some.name";
+
+/** Large files are those of the first repository. */
+export async function fakeHub(first: FakeHubOptions, ...more: readonly FakeHubOptions[]): Promise<FakeHub> {
+  const filesOf = ({ files }: FakeHubOptions): Map<string, Buffer> =>
+    new Map(Object.entries(files).map(([path, text]) => [path, Buffer.from(text)]));
   const requests: Request[] = [];
   const refs = new Map([
     ["main", commit],
@@ -60,17 +66,20 @@ export async function fakeHub(options: FakeHubOptions): Promise<FakeHub> {
   ]);
   const cdn = await listen((request, response) => {
     const seen = note(request, "cdn", requests);
-    const content = files.get(decodeURIComponent(seen.path.slice(1)))!;
-    if (options.fault?.(seen, response, content) !== true) sendFile(request, response, content);
+    const content = filesOf(first).get(decodeURIComponent(seen.path.slice(1)))!;
+    if (first.fault?.(seen, response, content) !== true) sendFile(request, response, content);
   });
-  const base = `/${type === "dataset" ? "datasets/" : ""}${id}/resolve/`;
-  const api = `/api/${type}s/${id}/`;
   const hub = await listen((request, response) => {
     const seen = note(request, "hub", requests);
     const refuse = (status: number, code: string): void =>
       void response.writeHead(status, { "x-error-code": code, "x-error-message": `said ${code}` }).end();
-    const known = seen.path.startsWith(base) || seen.path.startsWith(api);
-    if (!known) return refuse(seen.token === undefined ? 401 : 404, "RepoNotFound");
+    const options = [first, ...more].find(
+      (repo) => seen.path.startsWith(baseOf(repo)) || seen.path.startsWith(apiOf(repo)),
+    );
+    if (options === undefined) return refuse(seen.token === undefined ? 401 : 404, "RepoNotFound");
+    const { id = defaultId, large = [] } = options;
+    const files = filesOf(options);
+    const [base, api] = [baseOf(options), apiOf(options)];
     if (options.token !== undefined && seen.token !== `Bearer ${options.token}`) {
       if (options.gated !== true) return refuse(401, "RepoNotFound");
       return refuse(seen.token === undefined ? 401 : 403, "GatedRepo");
@@ -113,7 +122,9 @@ export async function fakeHub(options: FakeHubOptions): Promise<FakeHub> {
     asked: (host) =>
       requests
         .filter((request) => request.host === host && !request.path.startsWith("/api/"))
-        .map(({ method, path }) => `${method} ${path.replace(base, "").replace(/^[0-9a-f]{40}\//, "")}`),
+        .map(
+          ({ method, path }) => `${method} ${path.replace(baseOf(first), "").replace(/^[0-9a-f]{40}\//, "")}`,
+        ),
     stop,
   };
 }
