@@ -177,7 +177,7 @@ describe("what a hub may do wrong", () => {
       fault: ({ host }, response) => {
         if (host !== "cdn") return false;
         response.writeHead(200, { "transfer-encoding": "chunked" });
-        response.write(weights);
+        response.write(Buffer.alloc(weights.length, 1));
         response.end(weights);
         return true;
       },
