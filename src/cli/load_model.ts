@@ -4,6 +4,11 @@ import { loadAdapter } from "../peft/index.js";
 import { AutoTokenizer, type Tokenizer } from "../text/index.js";
 import { dtypeOption, optionalText, requiredText, type GivenOptions } from "./options.js";
 
+/** Tells what of a checkpoint the model does without. */
+export function noteLeftOut(name: string, { leftOut }: CausalLM): void {
+  if (leftOut !== undefined) process.stderr.write(`note: ${name}: ${leftOut}\n`);
+}
+
 /** The model that `--model`, `--adapter` and `--dtype` name, and its tokenizer. */
 export async function loadModel(
   options: GivenOptions,
@@ -13,6 +18,7 @@ export async function loadModel(
   const dtype = dtypeOption(options);
   const tokenizer = await AutoTokenizer.fromPretrained(folder);
   const model = await AutoModelForCausalLM.fromPretrained(folder, { dtype });
+  noteLeftOut(folder, model);
   tokenizer.checkFitsModel(model.shape.vocabSize);
   if (adapter !== undefined) loadAdapter(model, await pretrainedFolder(adapter, "adapter"));
   return { model, tokenizer };

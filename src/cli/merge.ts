@@ -9,6 +9,7 @@ import { JsonFields } from "../models/json_fields.js";
 import { LoraModel, readAdapterConfig } from "../peft/index.js";
 import { AutoTokenizer, type Tokenizer } from "../text/index.js";
 import type { DType } from "../torch/dtype.js";
+import { noteLeftOut } from "./load_model.js";
 import { dtypeOption, optionalText, requiredText, type GivenOptions } from "./options.js";
 
 /** Prints where the model is, with `--json` as `{"output", "dtype", "merged_layers"}`. */
@@ -21,6 +22,7 @@ export async function run(options: GivenOptions): Promise<number> {
   const dtype = given === "stored" ? await storedDType(base) : dtypeOption(options);
   const tokenizer = await tokenizerOf(base);
   const model = await AutoModelForCausalLM.fromPretrained(base, { dtype });
+  noteLeftOut(base, model);
   const lora = LoraModel.load(model, adapter);
   const layers = lora.updates.size;
   await lora.mergeAndUnload();

@@ -244,6 +244,7 @@ export abstract class BaseTrainer<Batch> implements ComposableTrainer<Batch> {
     await loadTorch();
     if (typeof model === "string" && this.#model === undefined) {
       this.#model = await AutoModelForCausalLM.fromPretrained(model, { dtype: this.args.dtype ?? "auto" });
+      if (this.model.leftOut !== undefined) this.notice(`${model}: ${this.model.leftOut}`);
     }
     if (peftConfig !== undefined && this.#lora === undefined) {
       this.#lora = LoraModel.create(this.model, peftConfig, this.args.seed);
