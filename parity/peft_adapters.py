@@ -3,7 +3,8 @@
 For each case there is a folder with what save_pretrained writes (without README.md), and in expected.safetensors, under
 `CASE/`: `logits` at real positions, `grad.NAME` of the mean token loss, `after` (logits after one step of AdamW) and,
 where the initial values do not depend on signs that decompositions choose, `after.NAME`. cases.json has the options,
-the inputs, and which modules PEFT adapted. Needs what parity/llama.py wrote.
+the inputs, and which modules PEFT adapted. `weighted/TYPE` are the logits with a weighted sum of several adapters.
+Needs what parity/llama.py wrote.
 
 Run from the project root: python parity/peft_adapters.py
 """
@@ -56,6 +57,13 @@ CASES = {
     "pissa": {"target_modules": ["q_proj", "v_proj", "down_proj"], "r": 3, "lora_alpha": 5, "init_lora_weights": "pissa"},
     "olora": {"target_modules": ["q_proj", "k_proj"], "r": 3, "lora_alpha": 5, "init_lora_weights": "olora"},
     "pissa with dora": {"target_modules": QV, "r": 2, "use_dora": True, "init_lora_weights": "pissa"},
+}
+
+WEIGHTED = {
+    "cat": {"patterns": 0.7, "default": -0.4},
+    "svd": {"patterns": 0.7, "layers": 0.5},
+    # The first one's layers_to_transform would leave out layers of the second.
+    "linear": {"default": -0.3, "layers": 0.8},
 }
 
 
@@ -143,6 +151,13 @@ def main():
                 "trained": sorted(trained),
             }
         )
+    model = PeftModel.from_pretrained(load("tied"), OUT / "patterns", adapter_name="patterns")
+    model.load_adapter(OUT / "layers", adapter_name="layers")
+    model.load_adapter(OUT / "default_targets", adapter_name="default")
+    for kind, parts in WEIGHTED.items():
+        model.base_model.add_weighted_adapter(list(parts), list(parts.values()), kind, combination_type=kind)
+        model.set_adapter(kind)
+        tensors[f"weighted/{kind}"] = logits(model)
     save_file(tensors, OUT / "expected.safetensors")
     text = {
         "versions": {
@@ -159,6 +174,7 @@ def main():
             "positions": None,
             "labels": labels.tolist(),
         },
+        "weighted": WEIGHTED,
         "cases": cases,
     }
     (OUT / "cases.json").write_text(json.dumps(text, indent=1) + "\n")

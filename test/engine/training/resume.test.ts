@@ -51,6 +51,21 @@ const kinds: readonly Kind[] = [
     lora,
     files: ["adapter_model.safetensors", "craft.safetensors"],
   },
+  {
+    name: "SFT with DoRA, a table, whole modules and dropout",
+    lora: {
+      ...lora,
+      useDora: true,
+      targetModules: ["q_proj", "embed_tokens"],
+      modulesToSave: ["lm_head", "norm"],
+    },
+    files: ["adapter_model.safetensors", "adapter_config.json"],
+  },
+  {
+    name: "SFT with PiSSA, rsLoRA and dropout",
+    lora: { ...lora, initLoraWeights: "pissa", useRslora: true, rankPattern: { o_proj: 3 } },
+    files: ["adapter_model.safetensors", "adapter_config.json"],
+  },
 ];
 
 /** Rows for 3 windows an epoch, the last of them short. */
