@@ -1,10 +1,11 @@
-"""Writes test/fixtures/peft/variants/: adapters of every kind by PEFT on a tiny Llama, what they compute, and one step.
+"""Writes test/fixtures/peft/variants/: adapters of every kind by PEFT on tiny models, what they compute, and one step.
 
 For each case there is a folder with what save_pretrained writes (without README.md), and in expected.safetensors, under
 `CASE/`: `logits` at real positions, `grad.NAME` of the mean token loss, `after` (logits after one step of AdamW) and,
 where the initial values do not depend on signs that decompositions choose, `after.NAME`. cases.json has the options,
 the inputs, and which modules PEFT adapted. `weighted/TYPE` are the logits with a weighted sum of several adapters.
-Needs what parity/llama.py wrote.
+Needs what parity/llama.py
+and parity/architectures.py wrote.
 
 Run from the project root: python parity/peft_adapters.py
 """
@@ -20,7 +21,7 @@ import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
-from transformers import LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 warnings.simplefilter("ignore")
 
@@ -47,7 +48,7 @@ CASES = {
     "dora": {"target_modules": ["q_proj", "k_proj", "down_proj"], "r": 3, "lora_alpha": 5, "use_dora": True},
     "dora on a table": {"target_modules": ["embed_tokens", "v_proj"], "r": 2, "use_dora": True, "use_rslora": True},
     "table": {"target_modules": ["embed_tokens", "q_proj"], "r": 2, "lora_alpha": 3},
-    "saved": {"checkpoint": "untied", "target_modules": QV, "r": 2, "modules_to_save": ["lm_head", "model.norm"]},
+    "saved": {"checkpoint": "llama/untied", "target_modules": QV, "r": 2, "modules_to_save": ["lm_head", "model.norm"]},
     "saved head": {"target_modules": QV, "r": 2, "modules_to_save": ["lm_head"]},
     "saved table": {"target_modules": QV, "r": 2, "modules_to_save": ["embed_tokens"]},
     "saved both": {"target_modules": ["q_proj"], "r": 2, "modules_to_save": ["embed_tokens", "lm_head"]},
@@ -56,6 +57,35 @@ CASES = {
     "lora biases": {"target_modules": ["q_proj", "down_proj"], "r": 2, "bias": "lora_only"},
     "pissa": {"target_modules": ["q_proj", "v_proj", "down_proj"], "r": 3, "lora_alpha": 5, "init_lora_weights": "pissa"},
     "olora": {"target_modules": ["q_proj", "k_proj"], "r": 3, "lora_alpha": 5, "init_lora_weights": "olora"},
+    "gpt2": {"checkpoint": "architectures/gpt2", "r": 2},
+    "gpt2 with dora": {
+        "checkpoint": "architectures/gpt2",
+        "target_modules": ["c_fc", "mlp.c_proj"],
+        "r": 2,
+        "use_dora": True,
+        "bias": "lora_only",
+        "modules_to_save": ["ln_f"],
+    },
+    "gpt2 with pissa": {
+        "checkpoint": "architectures/gpt2",
+        "target_modules": "all-linear",
+        "r": 2,
+        "init_lora_weights": "pissa",
+    },
+    "gemma3": {"checkpoint": "architectures/gemma3_text", "target_modules": ["embed_tokens", "k_proj"], "r": 2},
+    "gemma3 with dora": {
+        "checkpoint": "architectures/gemma3_text",
+        "target_modules": ["embed_tokens", "gate_proj"],
+        "r": 2,
+        "use_dora": True,
+    },
+    "gpt_neox": {
+        "checkpoint": "architectures/gpt_neox",
+        "target_modules": ["query_key_value", "dense_4h_to_h"],
+        "r": 2,
+        "modules_to_save": ["lm_head"],
+    },
+    "phi3": {"checkpoint": "architectures/phi3", "target_modules": "all-linear", "r": 2, "use_dora": True},
     "pissa with dora": {"target_modules": QV, "r": 2, "use_dora": True, "init_lora_weights": "pissa"},
 }
 
@@ -77,8 +107,8 @@ def inputs(vocabulary):
 
 
 def load(checkpoint):
-    return LlamaForCausalLM.from_pretrained(
-        FIXTURES / "llama" / checkpoint, dtype=torch.float32, attn_implementation="eager"
+    return AutoModelForCausalLM.from_pretrained(
+        FIXTURES / checkpoint, dtype=torch.float32, attn_implementation="eager"
     )
 
 
@@ -101,19 +131,18 @@ def main():
 
     for name, options in CASES.items():
         options = dict(options)
-        checkpoint = options.pop("checkpoint", "tied")
+        checkpoint = options.pop("checkpoint", "llama/tied")
         plain_start = "init_lora_weights" not in options
         base = load(checkpoint)
         config = LoraConfig(task_type="CAUSAL_LM", **options)
         model = get_peft_model(base, config)
-        model.train()
         if plain_start:
             with torch.no_grad():
                 for key, parameter in model.named_parameters():
                     if parameter.requires_grad:
                         parameter.add_(torch.randn_like(parameter) * 0.2)
         trained = {file_name(k): p for k, p in model.named_parameters() if p.requires_grad}
-        config.base_model_name_or_path = checkpoint
+        config.base_model_name_or_path = checkpoint.split("/")[-1]
         # A set has no order that another run would repeat.
         targets = config.target_modules
         config.target_modules = targets if isinstance(targets, str) else sorted(targets)
@@ -151,7 +180,7 @@ def main():
                 "trained": sorted(trained),
             }
         )
-    model = PeftModel.from_pretrained(load("tied"), OUT / "patterns", adapter_name="patterns")
+    model = PeftModel.from_pretrained(load("llama/tied"), OUT / "patterns", adapter_name="patterns")
     model.load_adapter(OUT / "layers", adapter_name="layers")
     model.load_adapter(OUT / "default_targets", adapter_name="default")
     for kind, parts in WEIGHTED.items():

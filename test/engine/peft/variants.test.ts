@@ -14,6 +14,7 @@ import { camelCaseKeys } from "../../../src/training/index.js";
 import { liveTensors } from "../../../src/torch/device_tensor.js";
 import { loadTorch } from "../../../src/torch/torch.js";
 import { expectClose, largestDifference, need, readTensors, type Expected } from "../fixtures.js";
+import { loadArchitecture } from "../models/architecture_fixture.js";
 import { load, realLogits, run, type ModelInput } from "../models/llama_fixture.js";
 
 const folder = join(import.meta.dirname, "../../fixtures/peft/variants");
@@ -40,6 +41,12 @@ beforeAll(async () => {
   fixture = readTensors(join(folder, "expected.safetensors"));
 });
 
+/** Under test/fixtures. */
+const loadCheckpoint = (path: string): Promise<CausalLM> => {
+  const [group, name] = path.split("/") as [string, string];
+  return group === "llama" ? load(name) : loadArchitecture(name);
+};
+
 const ids = HostTensor.from(input.inputIds, "int64");
 const mask = HostTensor.from(input.attentionMask!, "int64");
 
@@ -58,13 +65,18 @@ async function logitsOf(
 
 describe.each(cases)("$name", (one) => {
   const expected = (what: string): Expected => need(fixture, `${one.name}/${what}`);
-  const near = (actual: readonly number[], what: string, tolerance = 2e-5): void =>
-    expect(largestDifference(actual, expected(what).values), what).toBeLessThan(tolerance);
+  /** The tolerance is a share of the largest logit, which is above 1 in all of these models. */
+  const near = (actual: readonly number[], what: string, tolerance = 1e-5): void => {
+    const { values } = expected(what);
+    const scale = Math.max(...values.map(Math.abs));
+    expect(scale).toBeGreaterThan(1);
+    expect(largestDifference(actual, values), what).toBeLessThan(tolerance * scale);
+  };
 
   let model: CausalLM;
   let lora: LoraModel;
   beforeEach(async () => {
-    model = await load(one.checkpoint);
+    model = await loadCheckpoint(one.checkpoint);
     lora = LoraModel.load(model, join(folder, one.folder));
   });
   afterEach(() => model.dispose());
@@ -83,7 +95,7 @@ describe.each(cases)("$name", (one) => {
     near(await logitsOf(model), "logits");
     near(await logitsOf(model, withPackedWeights), "logits");
     // Biases go back to what they were here, and do not in PEFT.
-    const base = await load(one.checkpoint);
+    const base = await loadCheckpoint(one.checkpoint);
     const plain = await logitsOf(base);
     base.dispose();
     const both = compile((inputIds: Tensor, attentionMask: Tensor) => ({
@@ -98,7 +110,7 @@ describe.each(cases)("$name", (one) => {
     off.dispose();
     expect(largestDifference(await lora.disabled(() => logitsOf(model)), plain)).toBe(0);
     // Where PEFT has the weights less what the update begins with, its numbers are not the base model's.
-    if (!one.name.includes("issa") && one.name !== "olora" && !one.name.includes("bias"))
+    if (!one.name.includes("issa") && one.name !== "olora" && one.options["bias"] === undefined)
       near(plain, "disabled");
     near(await logitsOf(model), "logits");
   });
@@ -116,19 +128,19 @@ describe.each(cases)("$name", (one) => {
     for (const [name, parameter] of named)
       if (fixture.has(`${one.name}/after.${name}`))
         expectClose(parameter.value, expected(`after.${name}`), name, 2e-5);
-    near(await logitsOf(model), "after", 1e-3);
+    near(await logitsOf(model), "after", 1e-4);
   });
 
   it("is merged, unmerged, and merged for good, with the adapter's output", async () => {
     const before = liveTensors();
     await lora.mergeAdapter();
-    near(await logitsOf(model), "logits", 1e-4);
+    near(await logitsOf(model), "logits", 2e-5);
     expect(() => lora.disabled(() => 0)).toThrow(/merged into the weights\. Call unmergeAdapter/);
     lora.unmergeAdapter();
     expect(liveTensors()).toBe(before);
     near(await logitsOf(model), "logits");
     expect(await lora.mergeAndUnload()).toBe(model);
-    near(await logitsOf(model), "logits", 1e-4);
+    near(await logitsOf(model), "logits", 2e-5);
     expect(LoraModel.of(model)).toBeUndefined();
   });
 
