@@ -1,6 +1,8 @@
 /** @file Renders conversations with a chat template as transformers does. */
 import { Template } from "@huggingface/jinja";
 import { CraftError } from "../errors.js";
+import { run } from "./python_interpreter.js";
+import type { Node } from "./template_blocks.js";
 import { mendTemplate, pythonHelpers } from "./template_mends.js";
 
 /** One turn of a conversation; templates may read more than role and content. */
@@ -118,7 +120,7 @@ export function renderTemplate(
   );
   let rendered: string;
   try {
-    rendered = compile(source).render({ ...pythonHelpers, ...variables });
+    rendered = run(compile(source), { ...pythonHelpers, ...variables });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     throw new CraftError({
@@ -139,17 +141,17 @@ export function renderTemplate(
   return { text, spans };
 }
 
-const compiled = new Map<string, Template>();
+const compiled = new Map<string, Node>();
 
-function compile(source: string): Template {
-  let template = compiled.get(source);
-  if (template === undefined) {
-    template = new Template(source);
-    mendTemplate(template.parsed);
+function compile(source: string): Node {
+  let parsed = compiled.get(source);
+  if (parsed === undefined) {
+    parsed = new Template(source).parsed as Node;
+    mendTemplate(parsed);
     if (compiled.size >= 32) compiled.clear();
-    compiled.set(source, template);
+    compiled.set(source, parsed);
   }
-  return template;
+  return parsed;
 }
 
 /** Two private-use characters that are not in the text. */
