@@ -143,6 +143,18 @@ withGenerationFlags(withModel(command("eval", "score a model on a dataset", () =
   .option("--recall-at <n...>", "retrieval: ranks at which recall is told (default: 1 5 10)")
   .option("--batch-size <n>", "rows at a time", "8");
 
+command("tokenize", "show what of a dataset would be trained, token by token", () => import("./tokenize.js"))
+  .requiredOption("--model <path or id>", "model or tokenizer: a folder, or an id of the hub")
+  .requiredOption("--dataset <path or id>", "a file, folder or pattern, or an id of the hub")
+  .option("--split <name>", "split of a folder or a dataset of the hub (default: the only one, or train)")
+  .option("--dataset-config <name>", "configuration of such a dataset")
+  .option("--rows <n>", "how many rows from the start", "3")
+  .option("--max-length <n>", "longer rows are cut to this many tokens (default: 1024)")
+  .option("--truncation-mode <which>", "which end of a long row stays: keep_start or keep_end")
+  .option("--text-column <name>", "column of plain text (default: text)")
+  .option("--completion-only-loss <bool>", "train the completion only (default: true where there is one)")
+  .option("--assistant-only-loss", "train the assistant's turns only");
+
 command("merge", "put a LoRA adapter into the weights of its model", () => import("./merge.js"))
   .requiredOption("--adapter <folder>", "LoRA adapter folder")
   .option("--model <folder>", "model folder (default: the one that the adapter names)")

@@ -70,7 +70,8 @@ export function encodeChat(
   }
 }
 
-function templateColumns(
+/** What a row's columns `tools` and `chat_template_kwargs` say of how its conversation is rendered. */
+export function templateColumns(
   row: object,
   where: string,
 ): Pick<ChatTemplateOptions, "tools" | "templateArguments"> {
