@@ -95,9 +95,9 @@ async function checkRunFile(block: Block, root: string): Promise<string> {
   const empty = new Workspace(root);
   try {
     empty.write("run.yaml", block.code);
-    const args = ["sft", "--config", "run.yaml", "--model_name_or_path", "nowhere"];
+    const args = ["sft", "--config", "run.yaml", "--model_name_or_path", "./nowhere"];
     const { code, output } = await empty.run("craft", args);
-    if (code === 1 && output.startsWith("error: model_name_or_path = nowhere")) return "valid run file";
+    if (code === 1 && output.startsWith("error: model_name_or_path = ./nowhere")) return "valid run file";
     throw new DocError(block.file, block.line, `craft sft does not take this run file:\n${output.trim()}`);
   } finally {
     empty.dispose();

@@ -22,6 +22,9 @@ export interface FetchServices {
   readonly pauseMs?: number | undefined;
 }
 
+/** Larger files are to be had by the hub's xet protocol only. */
+const largestBytes = 50e9;
+
 /**
  * Puts a file of a commit into the cache, unless it is there.
  *
@@ -42,6 +45,13 @@ export async function fetchFile(
   const pointer = cache.pointer(commit, file.path);
   if (await exists(pointer)) return pointer;
   const question = { ...wanted, file: file.path };
+  if (file.size > largestBytes)
+    throw new CraftError({
+      subject: `${describeRepo(wanted.repo)}, file ${file.path}`,
+      value: `${(file.size / 1e9).toFixed(1)} GB`,
+      reason: "is larger than the hub gives over HTTP (50 GB)",
+      remedy: `Fetch it with \`hf download ${wanted.repo.name}\`, which puts it into the same cache`,
+    });
   await checkAnnounced(client, question, file);
   const etag = hashOf(file);
   const blob = cache.blob(etag);

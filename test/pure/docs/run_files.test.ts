@@ -47,7 +47,11 @@ describe("docs/guide/run_files.md", () => {
   it("names nothing that is no option", () => {
     const own = [
       "model_name_or_path",
+      "model_revision",
       "train_dataset",
+      "dataset_config",
+      "dataset_train_split",
+      "dataset_test_split",
       "eval_dataset",
       "contrastive_dataset",
       "contrastive_columns",
@@ -56,6 +60,7 @@ describe("docs/guide/run_files.md", () => {
     const more = ["contrastive_eval_dataset", ...Object.keys(peftFields).map(optionName)];
     const known = new Set([...own, ...more, ...Object.keys(fields).map(optionName)]);
     expect([...documented.keys()].filter((name) => !known.has(name))).toEqual([]);
+    expect(own.filter((name) => !documented.has(name))).toEqual([]);
   });
 
   it("gives LoRA's defaults", () => {
