@@ -199,7 +199,9 @@ describe("what a hub may do wrong", () => {
 
   it("lists a file that cannot be had over HTTP", async () => {
     const { outcome } = await fetchFrom({ list: (entry) => ({ ...entry, size: 60e9, lfs: undefined }) });
-    await expect(outcome).rejects.toThrow(/= 60\.0 GB: is larger than the hub gives over HTTP.*hf download some-org/);
+    await expect(outcome).rejects.toThrow(
+      /= 60\.0 GB: is larger than the hub gives over HTTP.*hf download some-org/,
+    );
   });
 
   it.each(["../../evil", "/etc/evil", "a/../../evil", "C:/evil", "..\\evil"])(
