@@ -55,7 +55,7 @@ class LoopControl extends Error {
 }
 
 /** What one turn of a loop costs, in steps. */
-const stepsOfTurn = 20;
+const stepsOfTurn = 60;
 
 /** Runs statements; expressions are for those that extend it. */
 export class BlockInterpreter extends Interpreter {
