@@ -12,15 +12,20 @@ export interface Comparison {
   readonly speed_range: readonly [number, number];
   /** Our peak memory over the peer's. */
   readonly memory: number;
+  /** The peer's peak memory over ours. */
+  readonly growth: number;
   /** Our time from process start to the first finished step over the peer's. */
   readonly start?: number;
 }
 
-/** What should at least be reached. `speed` is a lower bound, `memory` and `start` are upper ones. */
+/**
+ * What should at least be reached. `speed` is a lower bound, the others are upper ones: `memory` and `start` of our
+ * share, `cost` and `growth` of the step and the memory of a side that does more than the first.
+ */
 export interface Floor {
   readonly task: string;
   readonly peer: string;
-  readonly measure: "speed" | "memory" | "start";
+  readonly measure: "speed" | "memory" | "start" | "cost" | "growth";
   readonly bound: number;
 }
 
@@ -50,6 +55,7 @@ function compare(task: string, ours: Measured, peer: Measured): Comparison {
     speed: median(peer.step_seconds_all) / median(ours.step_seconds_all),
     speed_range: [Math.min(...byRound), Math.max(...byRound)],
     memory: ours.peak_rss_bytes / peer.peak_rss_bytes,
+    growth: peer.peak_rss_bytes / ours.peak_rss_bytes,
     ...(starts === undefined ? {} : { start: starts }),
   };
 }
@@ -58,7 +64,7 @@ function compare(task: string, ours: Measured, peer: Measured): Comparison {
 export function checkFloors(floors: readonly Floor[], comparisons: readonly Comparison[]): FloorResult[] {
   return floors.map((floor) => {
     const found = comparisons.find(({ task, peer }) => task === floor.task && peer === floor.peer);
-    const measured = found?.[floor.measure];
+    const measured = found?.[floor.measure === "cost" ? "speed" : floor.measure];
     if (measured === undefined) return floor;
     const met = floor.measure === "speed" ? measured >= floor.bound : measured <= floor.bound;
     return { ...floor, measured, met };

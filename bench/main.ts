@@ -1,8 +1,9 @@
-/** @file `npm run bench -- sft` and `npm run bench -- generate`. */
+/** @file `npm run bench -- sft`, `npm run bench -- craft` and `npm run bench -- generate`. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import { CraftError } from "../src/errors.js";
 import { runBenchmark, type Benchmark } from "./benchmark.js";
+import { craftBenchmark, craftGroups } from "./craft.js";
 import { generateBenchmark } from "./generate.js";
 import { defaultPeers, parsePeers, peerNames, sftBenchmark } from "./sft.js";
 
@@ -16,8 +17,9 @@ const common = z.object({
   markdown: z.string().optional(),
 });
 const sftOptions = common.extend({ full: z.boolean().default(false), peers: z.string() });
+const craftOptions = common.extend({ only: z.enum(craftGroups).optional() });
 const generateOptions = common.extend({ rows: z.string() });
-const measuring = ["full", "peers", "rows", "rounds", "starts"];
+const measuring = ["full", "peers", "only", "rows", "rounds", "starts"];
 
 const count =
   (least: number) =>
@@ -90,6 +92,13 @@ command("sft", "training steps: CRAFT-SFT against Python CRAFT and a bare loop, 
   .action(async (_: unknown, self: Command) => {
     const { full, peers, ...rest } = sftOptions.parse(self.opts());
     await run(self, () => sftBenchmark(full, parsePeers(peers)), rest);
+  });
+
+command("craft", "what CRAFT's features cost, our own trainers side by side")
+  .option("--only <group>", `one of ${craftGroups.join(", ")}`)
+  .action(async (_: unknown, self: Command) => {
+    const { only, ...rest } = craftOptions.parse(self.opts());
+    await run(self, () => craftBenchmark(only), { ...rest, starts: 0 });
   });
 
 command("generate", "greedy generation against transformers")

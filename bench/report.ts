@@ -23,6 +23,25 @@ const seconds = (value: number | undefined): string => (value === undefined ? ""
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
 const ratio = (value: number | undefined): string => (value === undefined ? "" : value.toFixed(2));
 
+/** Rows of a table of costs, headings first: what each side takes beside the first. */
+function costTable(group: GroupResult, comparisons: readonly Comparison[]): Cells[] {
+  const row = (side: Measured): Cells => {
+    const found = comparisons.find(({ task, peer }) => task === group.task && peer === side.name);
+    return [
+      side.label,
+      seconds(side.step_seconds),
+      gigabytes(side.peak_rss_bytes),
+      ratio(found?.speed),
+      found === undefined ? "" : found.speed_range.map(ratio).join(" to "),
+      ratio(found?.growth),
+    ];
+  };
+  return [
+    [group.task, "step", "peak memory", "times the step", "single rounds", "times the memory"],
+    ...group.sides.map(row),
+  ];
+}
+
 /** Rows of a group's table, headings first: speed is the row's step over ours, the shares are ours over the row's. */
 function groupTable(group: GroupResult, comparisons: readonly Comparison[]): Cells[] {
   const generates = group.sides.some((side) => side.tokens_per_second !== undefined);
@@ -59,15 +78,18 @@ const measures = {
   speed: ["times as fast", "at least"],
   memory: ["share of peak memory", "at most"],
   start: ["share of start to first step", "at most"],
+  cost: ["times the step", "at most"],
+  growth: ["times the memory", "at most"],
 } as const;
 
 function floorTable(floors: readonly FloorResult[]): Cells[] {
   return [
     ["floor", "asked", "measured", ""],
-    ...floors.map(({ task, measure, bound, measured, met }): Cells => {
+    ...floors.map(({ task, peer, measure, bound, measured, met }): Cells => {
       const [name, relation] = measures[measure];
+      const subject = measure === "cost" || measure === "growth" ? `${task}, ${peer}` : task;
       const verdict = met === undefined ? "not measured" : met ? "met" : "missed";
-      return [`${task}: ${name}`, `${relation} ${bound}`, ratio(measured), verdict];
+      return [`${subject}: ${name}`, `${relation} ${bound}`, ratio(measured), verdict];
     }),
   ];
 }
@@ -92,15 +114,22 @@ function versionLine(groups: readonly GroupResult[]): string {
 
 function tables({ groups, comparisons, floors }: Report): Cells[][] {
   const asked = floors.length === 0 ? [] : [floorTable(floors)];
-  return [...groups.map((group) => groupTable(group, comparisons)), ...asked];
+  const tableOf = (group: GroupResult): Cells[] =>
+    (group.relation === "costs" ? costTable : groupTable)(group, comparisons);
+  return [...groups.map(tableOf), ...asked];
 }
 
 function facts({ machine, groups, rounds }: Report): string[] {
+  const costs = groups.every(({ relation }) => relation === "costs");
+  const others = groups.filter((group) => group.rounds.steps !== rounds.steps);
   return [
     machineLine(machine),
     versionLine(groups),
-    "speed ratio: the peer's step over ours; shares: ours over the peer's",
-    `medians of ${rounds.steps} rounds after ${rounds.warm_up} to warm up; starts: medians of ${rounds.starts}`,
+    costs
+      ? "times the step, times the memory: the row's over the first row's"
+      : "speed ratio: the peer's step over ours; shares: ours over the peer's",
+    `medians of ${rounds.steps} rounds after ${rounds.warm_up} to warm up${costs ? "" : `; starts: medians of ${rounds.starts}`}`,
+    ...others.map(({ task, rounds: { steps } }) => `${task}: ${steps} ${steps === 1 ? "step" : "steps"}`),
   ];
 }
 

@@ -3,11 +3,15 @@ import { readFileSync } from "node:fs";
 import { Side, runOnce, type SideSpec } from "./side.js";
 import { median } from "./statistics.js";
 
-/** Sides that do the same work. Ours is the first. */
+/** Sides that are measured side by side. Ours is the first. */
 export interface Group {
   /** What is done in a step. */
   readonly task: string;
   readonly specs: readonly SideSpec[];
+  /** "peers", the default, do the same work; with "costs", the others do more than the first. */
+  readonly relation?: "peers" | "costs";
+  /** Where steps are too long for as many as are asked for. */
+  readonly rounds?: Rounds;
 }
 
 export interface Rounds {
@@ -41,6 +45,8 @@ export interface Measured {
 
 export interface GroupResult {
   readonly task: string;
+  readonly relation: "peers" | "costs";
+  readonly rounds: Rounds;
   readonly sides: readonly Measured[];
   /** Processors that other programs kept busy in the timed steps, at most; absent where the system does not tell. */
   readonly others_busy?: number;
@@ -63,9 +69,10 @@ interface Running {
  */
 export async function measure(
   group: Group,
-  rounds: Rounds,
+  asked: Rounds,
   progress: (text: string) => void,
 ): Promise<GroupResult> {
+  const { rounds = asked, relation = "peers" } = group;
   const absent: { name: string; reason: string }[] = [];
   let running: Running[] = [];
   const others: number[] = [];
@@ -123,6 +130,8 @@ export async function measure(
     }
     return {
       task: group.task,
+      relation,
+      rounds,
       sides: running.map((one) => summary(one, peaks.get(one)!)),
       ...(others.length === 0 ? {} : { others_busy: Math.max(0, ...others) }),
       absent,

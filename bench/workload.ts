@@ -55,9 +55,9 @@ export function sftRows(): { input_ids: number[]; labels: number[] }[] {
   }));
 }
 
-/** Pairs of rows, both sides of full length. */
-export function pairRows(): { input_ids: number[]; input_ids_tgt: number[] }[] {
-  const rows = rowsPerStep * stepsPerEpoch;
+/** Pairs of rows, both sides of full length, for so many pairs in a step. */
+export function pairRows(perStep = rowsPerStep): { input_ids: number[]; input_ids_tgt: number[] }[] {
+  const rows = Math.max(rowsPerStep * stepsPerEpoch, perStep);
   const positives = tokenRows(rows, streams.positive);
   return tokenRows(rows, streams.anchor).map((row, i) => ({
     input_ids: row,

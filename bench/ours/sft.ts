@@ -20,12 +20,17 @@ const { values: given } = parseArgs({
   options: {
     checkpoint: { type: "string" },
     craft: { type: "boolean", default: false },
+    "self-align": { type: "boolean", default: false },
     full: { type: "boolean", default: false },
+    // More options of the trainer, as JSON.
+    config: { type: "string", default: "{}" },
     once: { type: "boolean", default: false },
   },
 });
 if (given.checkpoint === undefined) throw new Error("--checkpoint is missing");
-const session = new Session(given.craft ? "craft_sft" : "sft", given.once);
+const alignsItself = given["self-align"];
+const task = alignsItself ? "self_align" : given.craft ? "craft_sft" : "sft";
+const session = new Session(task, given.once);
 
 /** Runs trainer.train() itself; only the moment at which each step begins is the driver's. */
 class StepByStep implements TrainerCallback {
@@ -80,20 +85,32 @@ const settings = {
   saveStrategy: "no",
   seed: 0,
 };
-const trainer = given.craft
-  ? new CRAFTSFTTrainer({
-      ...common,
-      args: new CRAFTSFTConfig({
-        ...settings,
-        gradientAccumulationSteps: 2,
-        craftAlpha: 0.6,
-        craftBeta: 0.5,
-        craftPooling: "last_token",
-        craftProjectionDim: 256,
-      }),
-      craftBundle: makeCraftDatasets(common.trainDataset, { contrastiveDataset: pairRows() }),
-    })
-  : new SFTTrainer({ ...common, args: new SFTConfig(settings) });
+const more = JSON.parse(given.config) as Record<string, unknown>;
+
+/** CRAFT with pairs: a micro-batch of rows and one of pairs in each step. Self-align: one, of rows. */
+function craftTrainer(): CRAFTSFTTrainer {
+  const { craftContrastiveBatchSize: pairs = rowsPerStep } = more as { craftContrastiveBatchSize?: number };
+  return new CRAFTSFTTrainer({
+    ...common,
+    args: new CRAFTSFTConfig({
+      ...settings,
+      gradientAccumulationSteps: alignsItself ? 1 : 2,
+      craftAlpha: 0.6,
+      craftBeta: alignsItself ? 0 : 0.5,
+      craftPooling: "last_token",
+      craftProjectionDim: 256,
+      ...more,
+    }),
+    craftBundle: alignsItself
+      ? makeCraftDatasets(common.trainDataset, { strategy: "self_align" })
+      : makeCraftDatasets(common.trainDataset, { contrastiveDataset: pairRows(pairs) }),
+  });
+}
+
+const trainer =
+  task === "sft"
+    ? new SFTTrainer({ ...common, args: new SFTConfig({ ...settings, ...more }) })
+    : craftTrainer();
 
 try {
   await trainer.train();

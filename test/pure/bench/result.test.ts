@@ -21,6 +21,8 @@ const side = (name: string, steps: number[], peak: number, start: number): Measu
 });
 const group: GroupResult = {
   task: "CRAFT-SFT",
+  relation: "peers",
+  rounds: { steps: 3, warmUp: 1, starts: 1 },
   sides: [side("ours", [2, 1, 4], 1.2e9, 3), side("craft", [5, 5, 3], 2.4e9, 12)],
   absent: [],
 };
@@ -38,6 +40,7 @@ test("ratios are of medians; speed is how many times as fast, memory and start a
       speed: 2.5,
       speed_range: [0.75, 5],
       memory: 0.5,
+      growth: 2,
       start: 0.25,
     },
   ]);
@@ -92,6 +95,45 @@ describe("floors", () => {
     const page = asMarkdown(report);
     expect(page).toContain("| craft | 5.00 s | 2.40 GB | 12.00 s | 2.50 | 0.75 to 5.00 | 0.50 | 0.25 |");
     expect(page).toContain("- torch 2.13.0\n");
+  });
+});
+
+describe("costs", () => {
+  const costs: GroupResult = {
+    task: "features",
+    relation: "costs",
+    rounds: { steps: 1, warmUp: 0, starts: 0 },
+    sides: [side("ours", [2], 1e9, 1), side("queue", [2.5], 1.5e9, 1)],
+    absent: [],
+  };
+  const asked = { task: "features", peer: "queue" } as const;
+  const floors = checkFloors(
+    [
+      { ...asked, measure: "cost", bound: 1.2 },
+      { ...asked, measure: "growth", bound: 1.5 },
+    ],
+    compareGroup(costs),
+  );
+
+  test("are the other's step and memory over the first one's, bounded from above", () => {
+    expect(floors.map(({ measured, met }) => [measured, met])).toEqual([
+      [1.25, false],
+      [1.5, true],
+    ]);
+    const page = asMarkdown({
+      ...{ benchmark: "craft", command: "c", date: "d", notes: [] },
+      machine: {
+        ...{ platform: "p", processors: 2, threads: 2, features: [], fast_bfloat16: false },
+        ...{ memory_bytes: 1e9, node: "22" },
+      },
+      rounds: { steps: 5, warm_up: 2, starts: 0 },
+      groups: [costs],
+      comparisons: compareGroup(costs),
+      floors,
+    });
+    expect(page).toContain("| queue | 2.50 s | 1.50 GB | 1.25 | 1.25 to 1.25 | 1.50 |");
+    expect(page).toContain("| features, queue: times the step | at most 1.2 | 1.25 | missed |");
+    expect(page).toContain("- features: 1 step");
   });
 });
 
