@@ -47,7 +47,7 @@ async function windows(loader: CRAFTLoaderPair<string>): Promise<string[]> {
       window
         .map((micro) =>
           micro.objective === "sft"
-            ? `s${micro.batch}`
+            ? `s${micro.batch as string}`
             : `c${[...(micro.batch as PairBatch).anchor.inputIds].join()}`,
         )
         .join(" "),

@@ -57,9 +57,9 @@ describe("mended templates", () => {
     expect(render("{{ x }}{{ x | length }}{{ '😀a'[0] }}", { x }).text).toBe(
       `[1, "a'b", 'q"q', None, True, {'k': [1.5, '\\n\\u200b']}]6😀`,
     );
-    expect(
-      render("{{ 0.00001 }} {{ 1.0 }} {{ 2 / 2 }} {{ 123456789.0 * 1000000000.0 }}").text,
-    ).toBe("1e-05 1.0 1.0 1.23456789e+17");
+    expect(render("{{ 0.00001 }} {{ 1.0 }} {{ 2 / 2 }} {{ 123456789.0 * 1000000000.0 }}").text).toBe(
+      "1e-05 1.0 1.0 1.23456789e+17",
+    );
     expect(render("{{ '' == false }}{{ 1 == true }}{{ [1, [2]] == [1, [2]] }}{{ -7 % 3 }}").text).toBe(
       "FalseTrueTrue2",
     );
