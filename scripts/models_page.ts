@@ -73,6 +73,11 @@ const claims: readonly (readonly [claim: string, suite: keyof typeof suites, tit
     "keeps documents in one row apart, and computes only what is asked for",
   ],
   [
+    "Continuations that outgrow the length from which LongRoPE has other factors (`phi3`)",
+    "numbers",
+    "continues prompts as transformers does, alone, in a batch, and several times over",
+  ],
+  [
     "Saved weights and config.json are transformers' own, byte for byte",
     "files",
     "is saved byte for byte as transformers saves it",
@@ -167,6 +172,7 @@ ${refusalRows()}
 ## What to know
 
 - Of \`gemma3\` the text part is loaded; \`model.leftOut\` says so, and a model that is saved is a \`gemma3_text\` one. Adapters have the names of the whole model, so that Python's PEFT attaches them to it.
+- Where a text outgrows the length from which LongRoPE has other factors, generation reads it again from its beginning. That is what transformers computes without a cache; with one, version 5.18 reads its last token alone there. Beam search across that length is refused.
 - GPT-2 has learnt its positions: a row that is longer than \`n_positions\` is refused. Other models compute beyond \`max_position_embeddings\`, and training says how many rows are that long.
 - Dropout that a config names (\`attn_pdrop\`, \`resid_pdrop\`, \`embd_pdrop\`, \`attention_dropout\`, \`hidden_dropout\`) acts in training, as in transformers.
 - A loss over \`model.headWeight()\` passes \`softcap: model.logitSoftcap\` to \`tokenLoss\`; Gemma 2 has a soft cap.

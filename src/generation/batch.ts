@@ -31,9 +31,12 @@ export class Batch {
   readonly #running: Set<number>;
   readonly #stopTexts: ReadonlyMap<number, StopText>;
   readonly #structure: string;
-  readonly #prompts: PaddedPrompts;
+  readonly #cacheLimits: readonly number[];
+  /** Texts so far of the rows, where the model may have to read them again. */
+  readonly #texts: readonly number[][];
+  #prompts: PaddedPrompts;
   /** Column of the first token of each row. */
-  readonly #starts: HostTensor;
+  #starts: HostTensor;
 
   /** @param prompts places in `inputIds` */
   constructor(model: CausalLM, programs: Programs, settings: GenerateSettings, prompts: readonly number[]) {
@@ -47,8 +50,10 @@ export class Batch {
       prompts.map((prompt) => inputIds[prompt]!),
       settings.padTokenId,
     );
-    const starts = this.#prompts.starts.flatMap((start) => new Array<number>(copies).fill(start));
-    this.#starts = new HostTensor(starts, [starts.length], "int64");
+    this.#starts = rowStarts(this.#prompts, copies);
+    this.#cacheLimits = model.cacheLimits;
+    this.#texts =
+      this.#cacheLimits.length === 0 ? [] : this.#rows.map((row) => [...inputIds[Math.floor(row / copies)]!]);
     this.#stopTexts = new Map(
       stopText === undefined
         ? []
@@ -61,10 +66,11 @@ export class Batch {
 
   /** The tokens of each step, of the rows that are still running. Memory is freed when the iterator is left. */
   async *steps(): AsyncGenerator<readonly MadeToken[]> {
-    const { columns } = this.#prompts;
-    const last = columns + this.#settings.maxNewTokens;
-    let capacity = bucketSize(Math.min(last, columns + firstColumns));
-    let step = await this.#prompt(capacity);
+    const { maxNewTokens, copies } = this.#settings;
+    // Column of a token: this and its number.
+    let offset = this.#prompts.columns;
+    let capacity = this.#capacity(offset);
+    let step = await this.#prompt(capacity, copies, 0);
     let due = performance.now() + breathEvery;
     try {
       for (let index = 0; ; index++) {
@@ -74,9 +80,19 @@ export class Batch {
           await breathe();
           due = performance.now() + breathEvery;
         }
-        const column = columns + index;
+        if (this.#outgrown()) {
+          this.#prompts = padPrompts(this.#texts, this.#settings.padTokenId);
+          this.#starts = rowStarts(this.#prompts, 1);
+          offset = this.#prompts.columns - index - 1;
+          capacity = this.#capacity(offset);
+          const again = await this.#prompt(capacity, 1, index + 1);
+          release(step);
+          step = again;
+          continue;
+        }
+        const column = offset + index;
         if (column === capacity) {
-          capacity = bucketSize(Math.min(last, 2 * capacity));
+          capacity = bucketSize(Math.min(offset + maxNewTokens, 2 * capacity));
           step = await this.#grow(step, capacity);
         }
         step = await this.#next(step, column, index + 1);
@@ -86,11 +102,24 @@ export class Batch {
     }
   }
 
-  async #prompt(capacity: number): Promise<Materialized<Step>> {
+  /** Columns of cache to begin with, for the padded texts and some more tokens. */
+  #capacity(offset: number): number {
+    const { columns } = this.#prompts;
+    return bucketSize(Math.min(offset + this.#settings.maxNewTokens, columns + firstColumns));
+  }
+
+  /** Whether the text of a row has just become so long that its cache says nothing about it any more. */
+  #outgrown(): boolean {
+    return this.#texts.some(
+      ({ length }, i) => this.#running.has(this.#rows[i]!) && this.#cacheLimits.includes(length - 1),
+    );
+  }
+
+  async #prompt(capacity: number, copies: number, index: number): Promise<Materialized<Step>> {
     const { ids, starts } = this.#prompts;
     const places = new HostTensor(starts, [starts.length], "int64");
-    const plan = { capacity, copies: this.#settings.copies, structure: this.#structure };
-    return this.#programs.prompt(ids, places, this.#choice(0), plan);
+    const plan = { capacity, copies, structure: this.#structure };
+    return this.#programs.prompt(ids, places, this.#choice(index), plan);
   }
 
   async #next(step: Materialized<Step>, column: number, index: number): Promise<Materialized<Step>> {
@@ -137,6 +166,7 @@ export class Batch {
     const sound = step.sound.toNumbers();
     const logProbs = readLogProbs(step.logProbs);
     const made: MadeToken[] = [];
+    this.#texts.forEach((text, i) => text.push(tokens[i]!));
     this.#rows.forEach((row, i) => {
       if (!this.#running.has(row)) return;
       if (Number.isNaN(sound[i])) throw notNumbers(Math.floor(row / this.#settings.copies), index);
@@ -154,6 +184,12 @@ export class Batch {
     if (stopTokenIds.includes(token) || this.#stopTexts.get(row)?.push(token) === true) return "stop";
     return index + 1 === maxNewTokens ? "length" : undefined;
   }
+}
+
+/** int64 [rows]: where the text of each of `copies` rows of each prompt begins. */
+function rowStarts({ starts }: PaddedPrompts, copies: number): HostTensor {
+  const all = starts.flatMap((start) => new Array<number>(copies).fill(start));
+  return new HostTensor(all, [all.length], "int64");
 }
 
 export const structureOf = (model: CausalLM): string =>

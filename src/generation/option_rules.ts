@@ -73,3 +73,23 @@ export function checkRow(model: CausalLM, row: readonly number[], index: number,
         : "Give a shorter prompt.",
   });
 }
+
+/** @throws CraftError for beams whose text would outgrow a cache, see {@link CausalLM.cacheLimits}. */
+export function refuseOutgrownBeams(
+  { cacheLimits }: CausalLM,
+  {
+    inputIds,
+    maxNewTokens,
+  }: { readonly inputIds: readonly (readonly number[])[]; readonly maxNewTokens: number },
+): void {
+  for (const [i, { length }] of inputIds.entries()) {
+    const limit = cacheLimits.find((tokens) => length <= tokens && length + maxNewTokens > tokens + 1);
+    if (limit === undefined) continue;
+    throw new CraftError({
+      subject: "maxNewTokens",
+      value: maxNewTokens,
+      reason: `takes the ${length} tokens of inputIds[${i}] past ${limit}, where the model's rotary embedding changes, which beam search does not follow`,
+      remedy: `Give at most ${limit + 1 - length}, or numBeams: 1.`,
+    });
+  }
+}

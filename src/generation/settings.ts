@@ -5,7 +5,7 @@ import type { CausalLM } from "../models/causal_lm.js";
 import type { StreamTokenizer } from "../text/index.js";
 import { configDefaults } from "./defaults.js";
 import type { GeneratedToken, GenerateOptions } from "./options.js";
-import { checkRow, integer, number, requireTokens } from "./option_rules.js";
+import { checkRow, integer, number, refuseOutgrownBeams, requireTokens } from "./option_rules.js";
 
 export interface GenerateSettings {
   readonly inputIds: readonly (readonly number[])[];
@@ -119,6 +119,7 @@ export function checkOptions(model: CausalLM, options: GenerateOptions): Generat
   requireTokens("stopTokenIds", settings.stopTokenIds, vocabSize);
   requireTokens("padTokenId", [settings.padTokenId], vocabSize);
   settings.inputIds.forEach((row, i) => checkRow(model, row, i, settings.maxNewTokens));
+  if (settings.beams !== undefined) refuseOutgrownBeams(model, settings);
   return settings;
 }
 

@@ -71,6 +71,14 @@ export abstract class CausalLM extends Module {
   /** The folder that the model was loaded from. */
   nameOrPath: string | undefined;
   generationConfig: GenerationConfig | undefined;
+  /**
+   * Numbers of tokens of which a text with one more has other keys and values in all its places, so that those of a cache
+   * must be computed again.
+   */
+  get cacheLimits(): readonly number[] {
+    return [];
+  }
+
   /** A sentence about what the checkpoint has and this model does without. */
   leftOut: string | undefined;
   /** Alpha of the noise on token embeddings in training; see embeddingNoise. A trainer sets it while it trains. */

@@ -10,7 +10,7 @@ import { ForwardPass, type LayerView } from "./forward_pass.js";
 import type { ParameterSource } from "./parameter_source.js";
 import type { DecoderLayer } from "./pre_norm_layer.js";
 import type { JsonObject } from "./python_json.js";
-import type { Rotary } from "./rope.js";
+import { lengthDependence, type Rotary } from "./rope.js";
 
 /** The body of a decoder. Tensors are float32, or float64 in a model of that dtype. */
 export interface DecoderBody {
@@ -65,6 +65,14 @@ export abstract class DecoderLM<Config extends DecoderConfig = DecoderConfig> ex
 
   get eosTokenIds(): readonly number[] {
     return this.#config.eosTokenIds;
+  }
+
+  override get cacheLimits(): readonly number[] {
+    const limits = this.body.layers.flatMap((_, i) => {
+      const { rotary } = this.view(i);
+      return rotary === undefined ? [] : (lengthDependence(rotary)?.trained ?? []);
+    });
+    return [...new Set(limits)];
   }
 
   hiddenStates(inputIds: Tensor, options: ForwardOptions = {}): Tensor {

@@ -13,6 +13,8 @@ export interface ArchitectureCase {
   readonly variants: Readonly<Record<string, Fields>>;
   /** The continuation of each prompt, 32 tokens. */
   readonly greedy: readonly (readonly number[])[];
+  /** The same under `original_max_position_embeddings: 16`, beyond which LongRoPE has other factors. */
+  readonly crossing?: readonly (readonly number[])[];
 }
 
 const file = JSON.parse(readFileSync(join(architecturesFolder, "cases.json"), "utf8")) as {

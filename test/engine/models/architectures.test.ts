@@ -48,6 +48,40 @@ it.each<[string, Record<string, number>, boolean]>([
   expect(drawsRandomNumbers(() => model.hiddenStates(constant([[4, 5]], "int64")))).toBe(drops);
 });
 
+describe("LongRoPE beyond the length from which it has other factors", () => {
+  const crossing = architectures.find(([name]) => name === "phi3")![1].crossing!;
+  const fields = { original_max_position_embeddings: 16 };
+  const options = { maxNewTokens: 32, eosTokenIds: [], temperature: 0 };
+
+  it("continues prompts as transformers does, alone, in a batch, and several times over", async () => {
+    using model = await loadArchitecture("phi3", fields);
+    const before = liveTensors();
+    expect((await generate(model, { ...options, inputIds: prompts })).sequences).toEqual(crossing);
+    for (const [i, prompt] of prompts.entries())
+      expect((await generate(model, { ...options, inputIds: [prompt] })).sequences).toEqual([crossing[i]]);
+    expect(liveTensors()).toBe(before);
+  });
+
+  it("draws the same tokens for several sequences of a prompt as for the prompt given several times", async () => {
+    using model = await loadArchitecture("phi3", fields);
+    const drawn = { ...options, temperature: 1, seed: 3 };
+    const copies = await generate(model, { ...drawn, inputIds: [prompts[0]!], numReturnSequences: 3 });
+    const rows = await generate(model, { ...drawn, inputIds: [0, 1, 2].map(() => prompts[0]!) });
+    expect(copies.sequences).toEqual(rows.sequences);
+    expect(new Set(copies.sequences.map(String)).size).toBe(3);
+  });
+
+  it("is not followed by beams, which is refused", async () => {
+    using model = await loadArchitecture("phi3", fields);
+    const beams = { ...options, temperature: undefined, inputIds: prompts, numBeams: 2 };
+    await expect(generate(model, beams)).rejects.toThrow(
+      /maxNewTokens = 32: takes the 3 tokens of inputIds\[0\] past 16, .* Give at most 14, or numBeams: 1/,
+    );
+    const { sequences } = await generate(model, { ...beams, inputIds: [prompts[0]!], maxNewTokens: 14 });
+    expect(sequences[0]).toHaveLength(14);
+  });
+});
+
 describe.each(architectures)("%s", (name, { variants, greedy }) => {
   let fixture: Map<string, Expected>;
   beforeAll(() => {
