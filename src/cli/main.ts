@@ -21,9 +21,9 @@ function command(name: string, description: string, load: () => Promise<{ run: R
     .command(name)
     .description(description)
     .addOption(json)
-    .action(async (_options: unknown, self: Command) => {
-      const options: Record<string, unknown> = self.opts();
-      await finish(async () => (await load()).run({ ...options, rest: self.args }));
+    .action(async function (this: Command) {
+      const options: Record<string, unknown> = this.opts();
+      await finish(async () => (await load()).run({ ...options, rest: this.args }));
     });
 }
 
@@ -160,6 +160,24 @@ command("merge", "put a LoRA adapter into the weights of its model", () => impor
   .option("--model <folder>", "model folder (default: the one that the adapter names)")
   .requiredOption("--output <folder>", "new folder for the merged model")
   .option("--dtype <dtype>", "of the merged weights: stored, auto, float32, bfloat16 …", "stored");
+
+command(
+  "inspect",
+  "show what a model is, and what memory training it would need",
+  () => import("./inspect.js"),
+)
+  .argument("<model>", "a folder, or an id of the hub, of which only config.json is fetched")
+  .option(
+    "--length <n>",
+    "tokens in a row (default: 1024, or what the model was trained for if that is less)",
+  )
+  .option("--batch <n>", "rows at a time", "8")
+  .option("--lora-r <n>", "rank of LoRA", "8")
+  .option(
+    "--lora-target-modules <name...>",
+    "layers that LoRA adapts, or all-linear (default: PEFT's for the model's type)",
+  )
+  .option("--dtype <dtype>", "that the model computes in: auto, float32, bfloat16 …", "auto");
 
 command("install", "fetch libtorch", () => import("./install.js"))
   .option("--version <v>", "version of libtorch")

@@ -79,6 +79,16 @@ export const AutoModelForCausalLM = {
     }
   },
 
+  /**
+   * A model of which only the names, shapes and dtypes of its parameters are there: to be looked at, or to plan what its
+   * programs need. It takes no memory and no libtorch.
+   *
+   * @throws CraftError for an unsupported architecture or option.
+   */
+  withoutWeights(config: ModelConfig, options: Pick<LoadOptions, "dtype"> = {}): CausalLM {
+    return architectureOf(config).build(config, ParameterSource.shapes(resolveDType(options.dtype)));
+  },
+
   /** A model with random weights, normal with the config's `initializer_range`. */
   async fromConfig(
     json: JsonObject,

@@ -5,7 +5,7 @@ import { Linear } from "../nn/linear.js";
 import { RMSNorm } from "../nn/rms_norm.js";
 import { normalInit } from "../nn/init.js";
 import { Random } from "../random.js";
-import { Parameter, type Shape } from "../tensor/index.js";
+import { Parameter, type Shape, type TensorType } from "../tensor/index.js";
 import type { Device } from "../torch/device.js";
 import { DeviceTensor } from "../torch/device_tensor.js";
 import type { DType } from "../torch/dtype.js";
@@ -28,14 +28,16 @@ interface SourceOptions {
   readonly device: Device;
 }
 
-/** Gives a model its parameters by name while it is built, from a checkpoint or at random. */
+type Make = (name: string, shape: Shape, initial?: number) => DeviceTensor | TensorType;
+
+/** Gives a model its parameters by name while it is built: from a checkpoint, at random, or as shapes alone. */
 export class ParameterSource {
   /** The dtype that the model computes in and stores its parameters in. */
   readonly dtype: DType;
-  readonly #make: (name: string, shape: Shape, initial?: number) => DeviceTensor;
+  readonly #make: Make;
   readonly #made: Parameter[] = [];
 
-  private constructor(dtype: DType, make: (name: string, shape: Shape, initial?: number) => DeviceTensor) {
+  private constructor(dtype: DType, make: Make) {
     this.dtype = dtype;
     this.#make = make;
   }
@@ -70,6 +72,11 @@ export class ParameterSource {
       if (initial !== undefined) return DeviceTensor.full(shape, initial, dtype, device);
       return normalInit(new Random(seed, name), shape, std, dtype, device);
     });
+  }
+
+  /** Parameters without values: for a model that is only looked at, or whose programs are only planned. */
+  static shapes(dtype: DType): ParameterSource {
+    return new ParameterSource(dtype, (_name, shape) => ({ shape, dtype }));
   }
 
   /** @param initial value of all elements in a model without a checkpoint; random ones by default */

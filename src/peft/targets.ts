@@ -24,6 +24,9 @@ const defaultTargets: Readonly<Record<string, readonly string[]>> = {
   qwen3: attention,
 };
 
+/** Whether PEFT knows what to adapt in models of a type where nothing is said. */
+export const hasDefaultTargets = (modelType: string): boolean => defaultTargets[modelType] !== undefined;
+
 /** Names as short as they can be, from this many on: PEFT's MIN_TARGET_MODULES_FOR_OPTIMIZATION. */
 const shortenFrom = 20;
 

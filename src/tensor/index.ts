@@ -17,6 +17,7 @@ export {
   withRandomRows,
   type RandomRows,
 } from "./ops/random.js";
+export { bytesOf, programMemory, type ProgramMemory } from "./memory.js";
 export { Parameter } from "./parameter.js";
 export { printGraph } from "./print.js";
 export { optimize, Program, type CompileOptions } from "./program.js";

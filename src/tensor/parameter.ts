@@ -1,34 +1,35 @@
-import type { DeviceTensor } from "../torch/device_tensor.js";
+import { DeviceTensor } from "../torch/device_tensor.js";
 import { parameterOperation } from "./leaf.js";
 import { buildLeaf } from "./operation.js";
-import { Tensor } from "./tensor.js";
+import { Tensor, typeName, type TensorType } from "./tensor.js";
 
 /**
  * A tensor with a value of its own that outlives programs. Inside a traced function it is used like any tensor; at
- * each run the program reads the value it has then.
+ * each run the program reads the value it has then. One without a value can be traced and planned with, not run.
  */
 export class Parameter extends Tensor {
   readonly id: number;
   /** Whether gradients are built towards it. Read when a program is traced. */
   trainable: boolean;
-  #value: DeviceTensor;
+  #value: DeviceTensor | undefined;
   #version = 0;
 
   static #count = 0;
 
-  /** Takes ownership of `value`. */
-  constructor(value: DeviceTensor, options: { readonly trainable?: boolean } = {}) {
+  /** Takes ownership of a value; a type alone makes a parameter without one. */
+  constructor(value: DeviceTensor | TensorType, options: { readonly trainable?: boolean } = {}) {
     const { shape, dtype } = value;
     const { node, outputs } = buildLeaf(parameterOperation);
     super(node, 0, { shape, dtype });
     outputs.push(this);
     this.id = Parameter.#count++;
     this.trainable = options.trainable ?? true;
-    this.#value = value;
+    this.#value = value instanceof DeviceTensor ? value : undefined;
   }
 
   get value(): DeviceTensor {
-    return this.#value;
+    if (this.#value !== undefined) return this.#value;
+    throw new TypeError(`This parameter of ${typeName(this)} has a shape only, and no value.`);
   }
 
   /** Counts changes of the value, so that what was computed from an old one is not taken for current. */
@@ -43,7 +44,7 @@ export class Parameter extends Tensor {
         `A parameter of ${this.dtype}[${this.shape.join(", ")}] cannot hold ${value.dtype}[${value.shape.join(", ")}].`,
       );
     }
-    if (value !== this.#value) this.#value.dispose();
+    if (value !== this.#value) this.#value?.dispose();
     this.#value = value;
     this.#version++;
   }
@@ -54,7 +55,7 @@ export class Parameter extends Tensor {
   }
 
   dispose(): void {
-    this.#value.dispose();
+    this.#value?.dispose();
   }
 }
 

@@ -34,7 +34,13 @@ export type Step = {
   readonly writes: readonly number[];
   readonly reads: readonly number[];
 } & (
-  | { readonly kind: "aten"; readonly key: OperatorKey; readonly args: readonly PlannedArgument[] }
+  | {
+      readonly kind: "aten";
+      readonly key: OperatorKey;
+      readonly args: readonly PlannedArgument[];
+      /** The slot whose memory the result takes over. */
+      readonly overwrites?: number;
+    }
   | { readonly kind: "add"; readonly a: number; readonly b: number; readonly alpha: number }
   | { readonly kind: "view"; readonly source: number; readonly layout: Layout }
   | {
@@ -307,6 +313,7 @@ class Planner {
         args: planned,
         reads,
         writes: [storage.slot],
+        overwrites: overwritten.storage.slot,
       });
       return void this.#define(node.outputs[0]!, { storage, layout: storage.layout });
     }

@@ -2,14 +2,14 @@
 import { bucketSize } from "../../data/buckets.js";
 import { CraftError } from "../../errors.js";
 import type { CausalLM } from "../../models/index.js";
-import { dtypeBytes } from "../../torch/dtype.js";
 import { memory } from "../../torch/environment.js";
+import { bytesPerTrained, encodingBytes } from "../../trainers/memory.js";
 import { trainingFields } from "../../training/arguments.js";
 import type { CraftArguments } from "./fields.js";
 
 /** What {@link CraftConfig.auto} looks at. */
 export interface CraftFacts {
-  readonly model: Pick<CausalLM, "shape" | "dtype" | "linearLayers" | "trainableParameters">;
+  readonly model: CausalLM;
   /** Number of tokens in each SFT row; `lengths` of prepared rows. */
   readonly sftLengths: ArrayLike<number>;
   /** Number of tokens in the longer side of each pair; `lengths` of prepared pairs. None for self-align. */
@@ -64,15 +64,17 @@ function chunks(
   const pairs = numberOf(given, "craftContrastiveBatchSize") ?? batchSize(given);
   const cut = numberOf(given, "maxLength") ?? Infinity;
   const length = bucketSize(Math.min(longest(lengths), cut), {});
-  const each = 2 * length * bytesPerToken(facts.model);
+  const needed = (count: number): number => encodingBytes(facts.model, { rows: 2 * count, length });
   const budget = Math.max(0, budgetOf(facts));
-  const room = Math.floor(budget / each);
-  const needs = `${pairs} pairs of ${length} tokens need about ${mib(pairs * each)} of ${mib(budget)}`;
-  if (room >= pairs) return { craftUseGradcache: { value: false, reason: needs } };
-  const value = 2 ** Math.floor(Math.log2(Math.max(1, room)));
+  const whole = needed(pairs);
+  const needs = `${pairs} pairs of ${length} tokens need about ${mib(whole)} of ${mib(budget)}`;
+  if (whole <= budget) return { craftUseGradcache: { value: false, reason: needs } };
+  let value = 2 ** Math.floor(Math.log2(pairs));
+  let chunk = needed(value);
+  while (value > 1 && chunk > budget) chunk = needed((value /= 2));
   return {
     craftUseGradcache: { value: true, reason: needs },
-    craftGradcacheChunkSize: { value, reason: `the largest power of two that fits: ${mib(value * each)}` },
+    craftGradcacheChunkSize: { value, reason: `the largest power of two that fits: ${mib(chunk)}` },
   };
 }
 
@@ -93,22 +95,10 @@ function queue(
   };
 }
 
-/** Half of what is free once weights, gradients and AdamW's moments have their float32. */
+/** Half of what is free once trained weights and AdamW's moments have their float32. */
 function budgetOf({ model, freeBytes = memory().free_bytes }: CraftFacts): number {
-  const trained = model
-    .trainableParameters()
-    .reduce((total, { shape }) => total + shape.reduce((a, b) => a * b, 1), 0);
-  return (freeBytes - 16 * trained) / 2;
-}
-
-/**
- * About what a token keeps for the backward pass: what linear layers give, once and a half, in the model's dtype, and
- * four times the hidden state of each layer in float32.
- */
-export function bytesPerToken(model: Pick<CausalLM, "shape" | "dtype" | "linearLayers">): number {
-  let outputs = 0;
-  for (const [, layer] of model.linearLayers()) outputs += layer.weight.shape[0] ?? 0;
-  return 1.5 * outputs * dtypeBytes(model.dtype) + 16 * model.shape.layers * model.shape.hiddenSize;
+  const trained = model.trainableParameters().reduce((total, { numel }) => total + numel, 0);
+  return (freeBytes - bytesPerTrained * trained) / 2;
 }
 
 function longest(lengths: ArrayLike<number>): number {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { craft, newFolder, root } from "./craft.js";
 
-const commands = ["demo", "sft", "generate", "eval", "tokenize", "merge", "install", "doctor"];
+const commands = ["demo", "sft", "generate", "eval", "tokenize", "merge", "inspect", "install", "doctor"];
 
 describe("craft --help", () => {
   it("lists every command", async () => {

@@ -1,17 +1,23 @@
 /** @file Presets, options chosen for a machine, and where each value comes from. */
 import { describe, expect, it } from "vitest";
-import { craftPresets, CRAFTSFTConfig, getPreset, type CraftFacts } from "../../../src/craft/config.js";
+import { craftPresets, CRAFTSFTConfig, getPreset } from "../../../src/craft/config.js";
+import { AutoModelForCausalLM } from "../../../src/models/index.js";
+import { encodingBytes } from "../../../src/trainers/memory.js";
 
-/** A model of which one token keeps 1.5 * (96 + 32) * 4 + 16 * 2 * 128 = 4,864 bytes. */
-const model = {
-  dtype: "float32",
-  shape: { layers: 2, hiddenSize: 128, kvHeads: 2, headSize: 16, vocabSize: 64, maxLength: 512 },
-  *linearLayers() {
-    yield ["a", { weight: { shape: [96, 128] } }];
-    yield ["b", { weight: { shape: [32, 128] } }];
-  },
-  trainableParameters: () => [{ shape: [100, 100] }, { shape: [100] }],
-} as unknown as CraftFacts["model"];
+const json = {
+  model_type: "llama",
+  vocab_size: 64,
+  hidden_size: 128,
+  intermediate_size: 96,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  max_position_embeddings: 512,
+};
+const model = AutoModelForCausalLM.withoutWeights(
+  { file: "config.json", modelType: "llama", json },
+  { dtype: "float32" },
+);
 
 const lengths = (rows: number, longest: number): Int32Array => new Int32Array(rows).fill(longest);
 const MiB = 2 ** 20;
@@ -100,8 +106,11 @@ describe("explain", () => {
 
 describe("auto", () => {
   const facts = { model, sftLengths: lengths(10, 64), contrastiveLengths: lengths(20, 60) };
-  // 8 pairs of two texts of 64 tokens (60, rounded up to a bucket) keep 8 * 2 * 64 * 4,864 bytes = 4.75 MiB.
-  const trained = 16 * 10_100;
+  /** Of pairs of two texts of 64 tokens: 60, rounded up to a bucket. */
+  const bytes = (pairs: number): number => encodingBytes(model, { rows: 2 * pairs, length: 64 });
+  // Embedding, two layers (q, k, v, o; gate, up, down; norms), a norm, and the head.
+  const numbers = 64 * 128 + 2 * (128 * 128 * 2 + 128 * 64 * 2 + 3 * 96 * 128 + 2 * 128) + 128 + 64 * 128;
+  const trained = 12 * numbers;
 
   it("begins with the balanced preset and a projection of a quarter of the hidden size", () => {
     const args = CRAFTSFTConfig.auto({ ...facts, freeBytes: 2 ** 40 });
@@ -114,21 +123,21 @@ describe("auto", () => {
     });
     expect(args.explain().of("craft_projection_dim")).toMatchObject({ source: "auto" });
     expect(args.explain().of("craft_use_gradcache")?.reason).toBe(
-      "auto: 8 pairs of 64 tokens need about 5 MiB of 524288 MiB",
+      `auto: 8 pairs of 64 tokens need about ${Math.round(bytes(8) / MiB)} MiB of ${Math.round((2 ** 40 - trained) / 2 / MiB)} MiB`,
     );
     expect(args.explain().of("craft_alpha")?.source).toBe("preset");
   });
 
   it("takes chunks where the batch does not fit in half of the free memory", () => {
-    const at = (bytes: number, options = {}) =>
-      CRAFTSFTConfig.auto({ ...facts, freeBytes: trained + 2 * bytes }, options).values;
-    expect(at(4.75 * MiB)).toMatchObject({ craftUseGradcache: false, craftGradcacheChunkSize: 4 });
-    expect(at(4.75 * MiB - 1)).toMatchObject({ craftUseGradcache: true, craftGradcacheChunkSize: 4 });
-    expect(at(2 * MiB)).toMatchObject({ craftUseGradcache: true, craftGradcacheChunkSize: 2 });
+    const at = (budget: number, options = {}) =>
+      CRAFTSFTConfig.auto({ ...facts, freeBytes: trained + 2 * budget }, options).values;
+    expect(at(bytes(8))).toMatchObject({ craftUseGradcache: false, craftGradcacheChunkSize: 4 });
+    expect(at(bytes(8) - 1)).toMatchObject({ craftUseGradcache: true, craftGradcacheChunkSize: 4 });
+    expect(at(bytes(4) - 1)).toMatchObject({ craftUseGradcache: true, craftGradcacheChunkSize: 2 });
     expect(at(0)).toMatchObject({ craftUseGradcache: true, craftGradcacheChunkSize: 1 });
-    expect(at(2 * MiB, { craftContrastiveBatchSize: 2 })).toMatchObject({ craftUseGradcache: false });
-    expect(at(2 * MiB, { maxLength: 16 })).toMatchObject({ craftUseGradcache: false });
-    expect(at(2 * MiB, { craft_use_gradcache: false })).toMatchObject({ craftUseGradcache: false });
+    expect(at(bytes(2), { craftContrastiveBatchSize: 2 })).toMatchObject({ craftUseGradcache: false });
+    expect(at(bytes(4) - 1, { maxLength: 16 })).toMatchObject({ craftUseGradcache: false });
+    expect(at(bytes(2), { craft_use_gradcache: false })).toMatchObject({ craftUseGradcache: false });
   });
 
   it("takes a queue for many pairs, of at most half of them and an eighth of the memory", () => {
