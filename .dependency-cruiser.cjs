@@ -3,6 +3,7 @@ const order = [
   "torch",
   "tensor",
   "nn",
+  "quantization",
   "hub",
   "models",
   "text",

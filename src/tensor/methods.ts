@@ -144,6 +144,7 @@ declare module "./tensor.js" {
     // structural
     stopGradient: Method<typeof structural.stopGradient>;
     detach: Method<typeof structural.detach>;
+    transient: Method<typeof structural.transient>;
   }
 }
 

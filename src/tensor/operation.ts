@@ -66,6 +66,8 @@ export interface Operation {
   outputLayouts?(node: Node): readonly Layout[];
   /** The result lies in memory in an order that only native code knows: nothing may look at it from another side. */
   readonly opaque?: boolean;
+  /** What depends on the result is computed in each run, and for each use: never kept, nor shared with an equal value. */
+  readonly transient?: boolean;
   /** An ATen operator that overwrites an input with the result, for when nobody needs that input any more. */
   readonly inPlace?: { readonly key: OperatorKey; readonly input: number };
 }

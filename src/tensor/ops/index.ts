@@ -102,6 +102,6 @@ export { embedding, gather, scatterAdd, indexSelect, indexCopy } from "./index_s
 export { dot, mm, bmm, matmul, linear } from "./matmul.js";
 export { packedLinear } from "./packed.js";
 export { softmax, logSoftmax, rmsNorm, layerNorm, normalize, crossEntropy } from "./softmax.js";
-export { stopGradient, detach, customVjp } from "./structural.js";
+export { stopGradient, detach, transient, customVjp } from "./structural.js";
 export { attention, causalBias, paddingBias, type AttentionOptions } from "./attention.js";
 export { dropout, normal, uniform, withRandomKey } from "./random.js";

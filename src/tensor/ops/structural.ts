@@ -21,6 +21,21 @@ export const stopGradient = (x: Tensor): Tensor => apply(stopOperation, [x]);
 /** The same as {@link stopGradient}, under PyTorch's name. */
 export const detach = stopGradient;
 
+const transientOperation = register({
+  name: "transient",
+  infer: ([x]) => [{ shape: x!.shape, dtype: x!.dtype }],
+  // d transient(x) = dx
+  vjp: ({ gradients: [g] }) => [g],
+  lower: () => ({ kind: "alias", inputs: [0] }),
+  transient: true,
+} satisfies Operation);
+
+/**
+ * x, from which nothing is kept: what depends on parameters alone is computed once for all runs, and equal values once
+ * for all their uses, but not what is computed from this. For values that take more memory than time.
+ */
+export const transient = (x: Tensor): Tensor => apply(transientOperation, [x]);
+
 type Backward = (gradients: readonly (Tensor | undefined)[]) => readonly (Tensor | undefined)[];
 
 const customOperation = register({

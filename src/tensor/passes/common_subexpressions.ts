@@ -40,6 +40,6 @@ function keyOf(node: Node, inputs: readonly Tensor[]): string | undefined {
     return `constant ${outputs[0]!.dtype}[${host.shape.join()}] ${host.fill === undefined ? "" : "fill "}${content.join()}`;
   }
   // A custom node is told apart by its backward function.
-  if (node.payload !== undefined) return undefined;
+  if (node.payload !== undefined || operation.transient === true) return undefined;
   return `${node.backward ? "backward " : ""}${operation.name} ${JSON.stringify(attributes)} ${inputs.map((t) => `${t.node.id}.${t.index}`).join()}`;
 }

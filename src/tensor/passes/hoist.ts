@@ -81,6 +81,7 @@ function leafFact(output: Tensor): Fact | undefined {
 
 function factOf(node: Node, facts: ReadonlyMap<Node, Fact>): Fact | undefined {
   if (node.inputs.length === 0) return leafFact(node.outputs[0]!);
+  if (node.operation.transient === true) return undefined;
   const parts: Fact[] = [];
   for (const input of node.inputs) {
     const part = facts.get(input.node);

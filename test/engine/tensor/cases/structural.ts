@@ -6,6 +6,7 @@ export const structuralCases = [
     kink: true,
   }),
   op("detach", [f(3, 4)], (a) => a.detach(), "a.detach()", { kink: true }),
+  op("transient", [f(3, 4), f(4)], (a, b) => a.transient().mul(b), "a * b"),
   op("customVjp", [f(3, 4), f(4)], (a, b) => clippedProduct(a, b), "clipped_product(a, b)", { kink: true }),
 ];
 
