@@ -11,7 +11,7 @@ import { requireSection, updatePage } from "./page.js";
 import { findPython, type Python } from "./python.js";
 import { asMarkdown, asText, type Report } from "./report.js";
 import { measure, type Group, type GroupResult } from "./rounds.js";
-import { modelConfig } from "./workload.js";
+import { models, type ModelName } from "./workload.js";
 
 /** Options of every benchmark. */
 export interface BenchmarkOptions {
@@ -37,6 +37,8 @@ export interface Setting {
 export interface Benchmark {
   /** As in the page's markers. */
   readonly name: string;
+  /** What all sides read. Default: SmolLM-135M. */
+  readonly model?: ModelName;
   readonly floors: readonly Floor[];
   groups(setting: Setting): readonly Group[];
 }
@@ -61,7 +63,7 @@ export async function runBenchmark(benchmark: Benchmark, options: BenchmarkOptio
   // The sides end by themselves when their input ends.
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
   const checkpoint = options.checkpoint ?? temporary;
-  prepareCheckpoint(checkpoint, scripts, progress);
+  prepareCheckpoint(benchmark.model ?? "SmolLM-135M", checkpoint, scripts, progress);
   const groups: GroupResult[] = [];
   const rounds = { steps: options.rounds, warmUp, starts: options.starts };
   for (const group of benchmark.groups({ checkpoint, scripts, python })) {
@@ -93,22 +95,28 @@ function notesOf({ task, absent, others_busy: busy }: GroupResult): string[] {
 }
 
 /** Writes the checkpoint by this package's own code, or takes the one that is there if it has the right shape. */
-function prepareCheckpoint(folder: string, scripts: BuiltScripts, progress: (text: string) => void): void {
+function prepareCheckpoint(
+  model: ModelName,
+  folder: string,
+  scripts: BuiltScripts,
+  progress: (text: string) => void,
+): void {
   const config = join(folder, "config.json");
   if (existsSync(config)) {
     const json = JSON.parse(readFileSync(config, "utf8")) as Record<string, unknown>;
     const shape = ["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"] as const;
-    const other = shape.find((key) => json[key] !== modelConfig[key]);
+    const wanted = models[model];
+    const other = shape.find((key) => json[key] !== wanted[key]);
     if (other === undefined) return;
     throw new CraftError({
       subject: `${config}, ${other}`,
       value: json[other],
-      reason: `is not the benchmark's model, which has ${modelConfig[other]}`,
+      reason: `is not the benchmark's model, which has ${wanted[other]}`,
       remedy: "Name an empty folder, and the model is made in it.",
     });
   }
   progress("making the checkpoint");
-  const { status } = spawnSync(process.execPath, [scripts.path("checkpoint"), folder], {
+  const { status } = spawnSync(process.execPath, [scripts.path("checkpoint"), folder, model], {
     stdio: ["ignore", 2, 2],
   });
   if (status !== 0)

@@ -14,18 +14,21 @@ export interface Comparison {
   readonly memory: number;
   /** The peer's peak memory over ours. */
   readonly growth: number;
+  /** What the peer's peak is beside that of an empty process, over the size of what it loads. */
+  readonly held?: number;
   /** Our time from process start to the first finished step over the peer's. */
   readonly start?: number;
 }
 
 /**
  * What should at least be reached. `speed` is a lower bound, the others are upper ones: `memory` and `start` of our
- * share, `cost` and `growth` of the step and the memory of a side that does more than the first.
+ * share, `cost` and `growth` of the step and the memory of a side that does more than the first, `held` of
+ * what loading takes of memory.
  */
 export interface Floor {
   readonly task: string;
   readonly peer: string;
-  readonly measure: "speed" | "memory" | "start" | "cost" | "growth";
+  readonly measure: "speed" | "memory" | "start" | "cost" | "growth" | "held";
   readonly bound: number;
 }
 
@@ -56,6 +59,7 @@ function compare(task: string, ours: Measured, peer: Measured): Comparison {
     speed_range: [Math.min(...byRound), Math.max(...byRound)],
     memory: ours.peak_rss_bytes / peer.peak_rss_bytes,
     growth: peer.peak_rss_bytes / ours.peak_rss_bytes,
+    ...(peer.held === undefined ? {} : { held: peer.held }),
     ...(starts === undefined ? {} : { start: starts }),
   };
 }

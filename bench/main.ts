@@ -1,10 +1,11 @@
-/** @file `npm run bench -- sft`, `npm run bench -- craft` and `npm run bench -- generate`. */
+/** @file `npm run bench -- sft`, and `craft`, `models` and `generate` in the same way. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import { CraftError } from "../src/errors.js";
 import { runBenchmark, type Benchmark } from "./benchmark.js";
 import { craftBenchmark, craftGroups } from "./craft.js";
 import { generateBenchmark } from "./generate.js";
+import { modelsBenchmark } from "./models.js";
 import { defaultPeers, parsePeers, peerNames, sftBenchmark } from "./sft.js";
 
 const common = z.object({
@@ -18,6 +19,7 @@ const common = z.object({
 });
 const sftOptions = common.extend({ full: z.boolean().default(false), peers: z.string() });
 const craftOptions = common.extend({ only: z.enum(craftGroups).optional() });
+const modelsOptions = common.extend({ peers: z.string() });
 const generateOptions = common.extend({ rows: z.string() });
 const measuring = ["full", "peers", "only", "rows", "rounds", "starts"];
 
@@ -99,6 +101,13 @@ command("craft", "what CRAFT's features cost, our own trainers side by side")
   .action(async (_: unknown, self: Command) => {
     const { only, ...rest } = craftOptions.parse(self.opts());
     await run(self, () => craftBenchmark(only), { ...rest, starts: 0 });
+  });
+
+command("models", "the LoRA steps of sft on the shape of Gemma-3-270m, and loading it")
+  .option("--peers <names>", `of ${peerNames.join(", ")}`, defaultPeers.join(","))
+  .action(async (_: unknown, self: Command) => {
+    const { peers, ...rest } = modelsOptions.parse(self.opts());
+    await run(self, () => modelsBenchmark(parsePeers(peers)), rest);
   });
 
 command("generate", "greedy generation against transformers")

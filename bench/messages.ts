@@ -15,6 +15,8 @@ export const stepMessage = z.object({
   cpu_seconds: z.number(),
   loss: z.number().optional(),
   tokens_per_second: z.number().optional(),
+  empty_rss_bytes: z.number().optional(),
+  held: z.number().optional(),
 });
 
 export const onceMessage = stepMessage.extend({ ...about.shape, peak_rss_bytes: z.number() });

@@ -25,19 +25,27 @@ const ratio = (value: number | undefined): string => (value === undefined ? "" :
 
 /** Rows of a table of costs, headings first: what each side takes beside the first. */
 function costTable(group: GroupResult, comparisons: readonly Comparison[]): Cells[] {
+  const loads = group.sides.some(({ held }) => held !== undefined);
   const row = (side: Measured): Cells => {
     const found = comparisons.find(({ task, peer }) => task === group.task && peer === side.name);
     return [
       side.label,
       seconds(side.step_seconds),
       gigabytes(side.peak_rss_bytes),
+      ...(loads ? [gigabytes(side.empty_rss_bytes ?? NaN), ratio(side.held)] : []),
       ratio(found?.speed),
       found === undefined ? "" : found.speed_range.map(ratio).join(" to "),
       ratio(found?.growth),
     ];
   };
   return [
-    [group.task, "step", "peak memory", "times the step", "single rounds", "times the memory"],
+    [
+      group.task,
+      "step",
+      "peak memory",
+      ...(loads ? ["of an empty process", "beside it, times the file"] : []),
+      ...["times the step", "single rounds", "times the memory"],
+    ],
     ...group.sides.map(row),
   ];
 }
@@ -80,14 +88,18 @@ const measures = {
   start: ["share of start to first step", "at most"],
   cost: ["times the step", "at most"],
   growth: ["times the memory", "at most"],
+  held: ["memory beside an empty process, times the file", "at most"],
 } as const;
+
+/** Of a side that does more than the first, and not of us. */
+const relative: readonly FloorResult["measure"][] = ["cost", "growth", "held"];
 
 function floorTable(floors: readonly FloorResult[]): Cells[] {
   return [
     ["floor", "asked", "measured", ""],
     ...floors.map(({ task, peer, measure, bound, measured, met }): Cells => {
       const [name, relation] = measures[measure];
-      const subject = measure === "cost" || measure === "growth" ? `${task}, ${peer}` : task;
+      const subject = relative.includes(measure) ? `${task}, ${peer}` : task;
       const verdict = met === undefined ? "not measured" : met ? "met" : "missed";
       return [`${subject}: ${name}`, `${relation} ${bound}`, ratio(measured), verdict];
     }),
@@ -121,13 +133,15 @@ function tables({ groups, comparisons, floors }: Report): Cells[][] {
 
 function facts({ machine, groups, rounds }: Report): string[] {
   const costs = groups.every(({ relation }) => relation === "costs");
+  const both = !costs && groups.some(({ relation }) => relation === "costs");
+  const ofRows = "times the step, times the memory: the row's over the first row's";
   const others = groups.filter((group) => group.rounds.steps !== rounds.steps);
   return [
     machineLine(machine),
     versionLine(groups),
     costs
-      ? "times the step, times the memory: the row's over the first row's"
-      : "speed ratio: the peer's step over ours; shares: ours over the peer's",
+      ? ofRows
+      : `speed ratio: the peer's step over ours; shares: ours over the peer's${both ? `; ${ofRows}` : ""}`,
     `medians of ${rounds.steps} rounds after ${rounds.warm_up} to warm up${costs ? "" : `; starts: medians of ${rounds.starts}`}`,
     ...others.map(({ task, rounds: { steps } }) => `${task}: ${steps} ${steps === 1 ? "step" : "steps"}`),
   ];

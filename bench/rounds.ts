@@ -33,6 +33,10 @@ export interface Measured {
   /** New tokens a second, of generation. */
   readonly tokens_per_second?: number;
   readonly peak_rss_bytes: number;
+  /** Peak of a process with libtorch before it loads anything; of loading. */
+  readonly empty_rss_bytes?: number;
+  /** What the peak is beside that, over the size of the file: the most of all steps; of loading. */
+  readonly held?: number;
   /** From process start to the first finished step; absent when that was not measured. */
   readonly first_step_seconds?: number;
   readonly first_step_seconds_all: readonly number[];
@@ -59,6 +63,8 @@ interface Running {
   readonly seconds: number[];
   readonly cpuSeconds: number[];
   readonly tokensPerSecond: number[];
+  readonly empty: number[];
+  readonly held: number[];
   readonly starts: number[];
   firstLoss: number | undefined;
 }
@@ -99,6 +105,8 @@ export async function measure(
           seconds: [],
           cpuSeconds: [],
           tokensPerSecond: [],
+          empty: [],
+          held: [],
           starts: [],
           firstLoss: undefined,
         });
@@ -111,12 +119,14 @@ export async function measure(
       progress(`${group.task}: ${round < 0 ? "warming up" : `round ${round + 1} of ${rounds.steps}`}`);
       await forEach(round + rounds.warmUp, async (one) => {
         const before = busySeconds();
-        const { seconds, cpu_seconds, tokens_per_second, loss } = await one.side.step();
+        const { seconds, cpu_seconds, tokens_per_second, loss, ...rest } = await one.side.step();
         one.firstLoss ??= loss;
         if (round < 0) return;
         one.seconds.push(seconds);
         one.cpuSeconds.push(cpu_seconds);
         if (tokens_per_second !== undefined) one.tokensPerSecond.push(tokens_per_second);
+        if (rest.empty_rss_bytes !== undefined) one.empty.push(rest.empty_rss_bytes);
+        if (rest.held !== undefined) one.held.push(rest.held);
         const after = busySeconds();
         if (before !== undefined && after !== undefined)
           others.push((after - before - cpu_seconds) / seconds);
@@ -142,7 +152,7 @@ export async function measure(
 }
 
 function summary(one: Running, peak: number): Measured {
-  const { side, seconds, cpuSeconds, tokensPerSecond, starts, firstLoss } = one;
+  const { side, seconds, cpuSeconds, tokensPerSecond, empty, held, starts, firstLoss } = one;
   const { import_seconds, load_seconds, versions, settings } = side.facts;
   return {
     name: side.spec.name,
@@ -152,6 +162,8 @@ function summary(one: Running, peak: number): Measured {
     step_cpu_seconds: median(cpuSeconds),
     ...(tokensPerSecond.length === 0 ? {} : { tokens_per_second: median(tokensPerSecond) }),
     peak_rss_bytes: peak,
+    ...(empty.length === 0 ? {} : { empty_rss_bytes: median(empty) }),
+    ...(held.length === 0 ? {} : { held: Math.max(...held) }),
     ...(starts.length === 0 ? {} : { first_step_seconds: median(starts) }),
     first_step_seconds_all: starts,
     import_seconds,

@@ -48,12 +48,19 @@ function floors(full: boolean): Floor[] {
 }
 
 /**
- * A step is 4 rows of 128 tokens, half of them supervised; for CRAFT also 4 pairs of 128 tokens a side.
+ * Our trainers beside those of the chosen peers that do the same. A step is 4 rows of 128 tokens, half of them
+ * supervised; for CRAFT also 4 pairs of 128 tokens a side.
  *
  * @param full all weights are trained, else LoRA of rank 8 on q, k, v and o
+ * @param suffix of the tasks' names
  */
-export function sftBenchmark(full: boolean, chosen: readonly PeerName[]): Benchmark {
-  const group = (task: "craft" | "sft", { checkpoint, scripts, python }: Setting): Group => {
+export function stepGroups(
+  full: boolean,
+  chosen: readonly PeerName[],
+  { checkpoint, scripts, python }: Setting,
+  suffix = "",
+): Group[] {
+  const group = (task: "craft" | "sft"): Group => {
     const shared = ["--checkpoint", checkpoint, ...(full ? ["--full"] : [])];
     const ours: SideSpec = {
       name: "ours",
@@ -69,14 +76,18 @@ export function sftBenchmark(full: boolean, chosen: readonly PeerName[]): Benchm
         { name, label, command: python.python, args: [peerScript(peer.script), ...shared, ...peer.args] },
       ];
     });
-    return { task: `${taskName[task]}, ${tuning(full)}`, specs: [ours, ...others] };
+    return { task: `${taskName[task]}, ${tuning(full)}${suffix}`, specs: [ours, ...others] };
   };
+  return (["craft", "sft"] as const)
+    .filter((task) => chosen.some((name) => peers[name].task === task))
+    .map(group);
+}
+
+/** The groups of {@link stepGroups}. */
+export function sftBenchmark(full: boolean, chosen: readonly PeerName[]): Benchmark {
   return {
     name: full ? "sft-full" : "sft",
     floors: floors(full),
-    groups: (setting) =>
-      (["craft", "sft"] as const)
-        .filter((task) => chosen.some((name) => peers[name].task === task))
-        .map((task) => group(task, setting)),
+    groups: (setting) => stepGroups(full, chosen, setting),
   };
 }

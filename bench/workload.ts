@@ -12,11 +12,14 @@ export const newTokens = 48;
 /** Where the streams of random tokens begin. */
 export const streams = { sft: 1, anchor: 2, positive: 3 } as const;
 
+/** Rows are of these tokens, whatever the model's vocabulary is. */
+const vocabulary = 49152;
+
 /** The config.json of SmolLM-135M's shape. */
-export const modelConfig = {
+const smolLM = {
   architectures: ["LlamaForCausalLM"],
   model_type: "llama",
-  vocab_size: 49152,
+  vocab_size: vocabulary,
   hidden_size: 576,
   intermediate_size: 1536,
   num_hidden_layers: 30,
@@ -37,12 +40,48 @@ export const modelConfig = {
   use_cache: true,
 };
 
+/** The config.json of Gemma-3-270m's shape: every sixth layer sees all tokens, the others the last 512. */
+const gemma3 = {
+  architectures: ["Gemma3ForCausalLM"],
+  model_type: "gemma3_text",
+  vocab_size: 262144,
+  hidden_size: 640,
+  intermediate_size: 2048,
+  num_hidden_layers: 18,
+  num_attention_heads: 4,
+  num_key_value_heads: 1,
+  head_dim: 256,
+  hidden_activation: "gelu_pytorch_tanh",
+  query_pre_attn_scalar: 256,
+  max_position_embeddings: 32768,
+  rms_norm_eps: 1e-6,
+  rope_theta: 1_000_000,
+  rope_local_base_freq: 10_000,
+  sliding_window: 512,
+  layer_types: Array.from({ length: 18 }, (_, i) =>
+    (i + 1) % 6 === 0 ? "full_attention" : "sliding_attention",
+  ),
+  attention_bias: false,
+  attention_dropout: 0,
+  tie_word_embeddings: true,
+  initializer_range: 0.02,
+  bos_token_id: 2,
+  eos_token_id: 1,
+  pad_token_id: 0,
+  torch_dtype: "bfloat16",
+  use_cache: true,
+};
+
+/** Shapes of real models, whose weights are random. */
+export const models = { "SmolLM-135M": smolLM, "Gemma-3-270m": gemma3 } as const;
+export type ModelName = keyof typeof models;
+
 /** Rows of 128 token ids: x <- 1664525 x + 1013904223 (mod 2^32) from x = stream, id = (x >> 8) mod 49152. */
 export function tokenRows(rows: number, stream: number): number[][] {
   let state = stream;
   const next = (): number => {
     state = (Math.imul(1664525, state) + 1013904223) >>> 0;
-    return (state >>> 8) % modelConfig.vocab_size;
+    return (state >>> 8) % vocabulary;
   };
   return Array.from({ length: rows }, () => Array.from({ length: sequence }, next));
 }

@@ -1,7 +1,9 @@
-/** @file Writes the benchmark's model, with random weights, into the folder that is given. */
+/** @file Writes a model of the benchmarks, with random weights: `checkpoint FOLDER NAME`. */
 import { AutoModelForCausalLM, savePretrained } from "../../src/index.js";
-import { modelConfig } from "../workload.js";
+import { models } from "../workload.js";
 
-const folder = process.argv[2];
-if (folder === undefined) throw new Error("the folder is missing");
-savePretrained(await AutoModelForCausalLM.fromConfig(modelConfig, { dtype: "bfloat16", seed: 0 }), folder);
+const [folder, name] = process.argv.slice(2);
+const found = Object.entries(models).find(([known]) => known === name);
+if (folder === undefined || found === undefined)
+  throw new Error(`a folder and one of ${Object.keys(models).join(", ")} are needed`);
+savePretrained(await AutoModelForCausalLM.fromConfig(found[1], { dtype: "bfloat16", seed: 0 }), folder);

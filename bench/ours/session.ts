@@ -55,8 +55,9 @@ export class Session {
     });
   }
 
-  end(): void {
-    if (!this.#once) say({ done: true, steps: this.#steps, peak_rss_bytes: peakBytes() });
+  /** @param peak where the steps ran in other processes */
+  end(peak = peakBytes()): void {
+    if (!this.#once) say({ done: true, steps: this.#steps, peak_rss_bytes: peak });
   }
 
   #about(): Record<string, unknown> {
@@ -87,7 +88,7 @@ function say(message: Readonly<Record<string, unknown>>): void {
 }
 
 /** Largest resident size so far, in bytes. VmHWM first, as the peers do. */
-function peakBytes(): number {
+export function peakBytes(): number {
   try {
     const kilobytes = /^VmHWM:\s*(\d+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
     if (kilobytes !== undefined) return Number(kilobytes) * 1024;

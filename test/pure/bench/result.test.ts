@@ -137,6 +137,23 @@ describe("costs", () => {
   });
 });
 
+test("loading is measured by what its memory is beside an empty process, over the size of the file", () => {
+  const floor = { task: "loading", peer: "loading", measure: "held" } as const;
+  const [ours, other] = [side("ours", [1], 2e9, 1), side("loading", [1.4], 2.1e9, 1)];
+  const loading: GroupResult = {
+    ...group,
+    task: "loading",
+    relation: "costs",
+    sides: [ours, { ...other, empty_rss_bytes: 1e9, held: 1.15 }],
+  };
+  const comparisons = compareGroup(loading);
+  const floors = [1.1, 1.2].map((bound) => ({ ...floor, bound }));
+  expect(checkFloors(floors, comparisons).map(({ measured, met }) => [measured, met])).toEqual([
+    [1.15, false],
+    [1.15, true],
+  ]);
+});
+
 test("a result replaces what stood between its markers, and nothing else", () => {
   const page =
     "a\n<!-- bench:sft -->\nold\n<!-- /bench:sft -->\n<!-- bench:sft-full -->\n<!-- /bench:sft-full -->\n";
