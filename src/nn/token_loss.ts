@@ -6,23 +6,20 @@ import {
   exp,
   full,
   indexSelect,
-  logSoftmax,
   mm,
   mul,
   neg,
   reshape,
   scatterAdd,
   slice,
-  square,
-  sub,
   sum,
   transpose,
   unsqueeze,
   type Tensor,
 } from "../tensor/index.js";
-import { softcap } from "./softcap.js";
+import { defaultChunk, headRows, type HeadOptions } from "./head_rows.js";
 
-export interface TokenLossInput {
+export interface TokenLossInput extends HeadOptions {
   /** Final hidden states [..., size]. */
   readonly hidden: Tensor;
   /** Head weight [vocabulary, size]. */
@@ -35,8 +32,6 @@ export interface TokenLossInput {
   readonly weights: Tensor;
   /** Share of each label that is spread evenly over the vocabulary, in [0, 1); 0 by default. */
   readonly smoothing?: number | undefined;
-  /** Logits z are softcap * tanh(z / softcap) where this is given, as in `model.logitSoftcap`. */
-  readonly softcap?: number | undefined;
   /** Rows whose logits are held at a time; by default as many as make up to 16 million logits. */
   readonly chunk?: number;
 }
@@ -57,8 +52,8 @@ export function tokenLoss({
   labels,
   weights,
   smoothing = 0,
-  softcap: cap,
-  chunk = Math.max(32, Math.floor(2 ** 24 / weight.shape[0]!)),
+  chunk = defaultChunk(weight),
+  ...options
 }: TokenLossInput): Tensor {
   const size = hidden.shape.at(-1)!;
   const flat = reshape(hidden, [hidden.numel / size, size]);
@@ -69,7 +64,7 @@ export function tokenLoss({
       const parts: ChunkLoss[] = [];
       for (let start = 0; start < labels.numel; start += chunk) {
         const part = (x: Tensor): Tensor => slice(x, 0, start, start + chunk);
-        parts.push(chunkLoss(part(h), w, part(labels), part(weights), smoothing, cap));
+        parts.push(chunkLoss(part(h), w, part(labels), part(weights), smoothing, options));
       }
       return { results: [parts.map((p) => p.loss).reduce((a, b) => add(a, b))], keep: parts };
     },
@@ -96,13 +91,10 @@ function chunkLoss(
   labels: Tensor,
   weights: Tensor,
   smoothing: number,
-  cap: number | undefined,
+  options: HeadOptions,
 ): ChunkLoss {
-  const head = weight.to(hidden.dtype);
   const wide = hidden.dtype === "float64" ? "float64" : "float32";
-  const products = mm(hidden, transpose(head, 0, 1));
-  const capped = cap === undefined ? undefined : softcap(products.to(wide), cap);
-  const logProbabilities = logSoftmax(capped ?? products, -1, wide);
+  const { head, logProbabilities, toProducts } = headRows(hidden, weight, options);
   const index = unsqueeze(labels, 1);
   const ofLabel = reshape(logProbabilities.gather(1, index), [labels.numel]);
   const even = smoothing / weight.shape[0]!;
@@ -113,9 +105,7 @@ function chunkLoss(
   const spread = smoothing === 0 ? probabilities : add(probabilities, -even);
   const ofTarget = full([labels.numel, 1], smoothing - 1, wide);
   const ofLogits = scatterAdd(spread, 1, index, ofTarget);
-  // d softcap(z) / dz = 1 - (softcap(z) / cap)^2
-  const ofProducts = capped === undefined ? ofLogits : mul(ofLogits, sub(1, square(mul(capped, 1 / cap!))));
-  const difference = ofProducts.to(hidden.dtype);
+  const difference = toProducts(ofLogits);
   const rowWeights = unsqueeze(weights, 1).to(wide);
   const weighted = mul(hidden.to(wide), rowWeights).to(hidden.dtype);
   return {
