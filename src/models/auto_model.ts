@@ -127,12 +127,12 @@ export function savePretrained(
   writeCheckpoint(folder, tensors, options);
   const json =
     untiedHead === undefined ? model.configJson : { ...model.configJson, tie_word_embeddings: false };
-  writeConfig(folder, withDType(json, stored));
+  writeConfig(folder, configWithDType(json, stored));
   if (model.generationConfig !== undefined) writeGenerationConfig(folder, model.generationConfig.json);
 }
 
 /** transformers 5 reads `dtype` and older versions `torch_dtype`; whichever the file has is kept right. */
-function withDType(json: JsonObject, dtype: DType): JsonObject {
+export function configWithDType(json: JsonObject, dtype: DType): JsonObject {
   const present = ["dtype", "torch_dtype"].filter((key) => key in json);
   return {
     ...json,

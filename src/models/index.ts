@@ -18,3 +18,8 @@ export { Qwen3ForCausalLM, type Qwen3Config } from "./qwen3.js";
 export { SmolLM3ForCausalLM, type SmolLM3Config } from "./smollm3.js";
 export { ParameterSource, type WeightReader } from "./parameter_source.js";
 export { writeCheckpoint, type CheckpointOptions } from "./write_checkpoint.js";
+export {
+  AutoModelForSequenceClassification,
+  SequenceClassifier,
+  type ClassifierOptions,
+} from "./sequence_classifier.js";
