@@ -73,6 +73,11 @@ const claims: readonly (readonly [claim: string, suite: keyof typeof suites, tit
     "keeps documents in one row apart, and computes only what is asked for",
   ],
   [
+    "A beginning that several texts share is computed once for all of them",
+    "numbers",
+    "computes a beginning once for the texts that share it",
+  ],
+  [
     "Continuations that outgrow the length from which LongRoPE has other factors (`phi3`)",
     "numbers",
     "continues prompts as transformers does, alone, in a batch, and several times over",

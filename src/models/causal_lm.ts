@@ -18,6 +18,12 @@ export interface ForwardOptions {
    * document only. Where rows hold several documents, give positions that begin anew with each.
    */
   readonly documents?: Tensor | undefined;
+  /**
+   * Which branch of its text each token belongs to, integers [batch, length]: 0 for the beginning that the branches share.
+   * Tokens see that beginning and their own branch only. Give positions that go on from it in each branch; windows of
+   * layers are then measured by positions.
+   */
+  readonly branches?: Tensor | undefined;
   /** Keys and values of earlier tokens, for generation. */
   readonly cache?: LayerCaches | undefined;
   /**

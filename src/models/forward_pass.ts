@@ -1,7 +1,7 @@
 /** @file What the layers of one forward pass share: which tokens see which, and the angles of their positions. */
 import { CraftError } from "../errors.js";
-import { documentBias, windowBias, type RotaryTables } from "../nn/index.js";
-import { add, arange, causalBias, maximum, paddingBias, type Tensor } from "../tensor/index.js";
+import { branchBias, documentBias, windowBias, type RotaryTables } from "../nn/index.js";
+import { add, arange, causalBias, maximum, paddingBias, reshape, type Tensor } from "../tensor/index.js";
 import type { DType } from "../torch/dtype.js";
 import type { Columns, ForwardOptions, LayerCaches } from "./causal_lm.js";
 import { lengthDependence, tablesFor, type Rotary } from "./rope.js";
@@ -61,9 +61,9 @@ export class ForwardPass {
   #rotary(rotary: Rotary): RotaryTables {
     const known = this.#tables.get(rotary);
     if (known !== undefined) return known;
-    const { documents, positions } = this.#options;
+    const { documents, branches, positions } = this.#options;
     const trained = lengthDependence(rotary)?.trained ?? Infinity;
-    if (documents !== undefined && this.#length > trained)
+    if ((documents ?? branches) !== undefined && this.#length > trained)
       throw packedBeyond(rotary.rope.type, this.#length, trained);
     const tables = tablesFor(rotary, this.positions, this.#length, positions !== undefined);
     this.#tables.set(rotary, tables);
@@ -72,7 +72,7 @@ export class ForwardPass {
 
   #bias(window: number | undefined): Tensor {
     const { queries, keys } = this.#columns(window);
-    const wanted = window !== undefined && window >= keys.numel ? undefined : window;
+    const wanted = window !== undefined && window >= keys.shape.at(-1)! ? undefined : window;
     const known = this.#biases.get(wanted);
     if (known !== undefined) return known;
     const bias =
@@ -82,17 +82,22 @@ export class ForwardPass {
   }
 
   #columns(window: number | undefined): Columns {
-    const { bias, columns } = this.#options;
+    const { bias, branches, columns } = this.#options;
     if (bias !== undefined && columns === undefined && window !== undefined)
       throw new TypeError("where layers see a window, a bias needs the columns of its queries and keys");
+    if (branches !== undefined) {
+      const places = reshape(this.positions, [-1, 1, this.#length]);
+      return { queries: places, keys: places };
+    }
     const all = arange(0, this.#length);
     return columns ?? { queries: all, keys: all };
   }
 
   #fullBias(): Tensor {
-    const { attentionMask, documents } = this.#options;
+    const { attentionMask, documents, branches } = this.#options;
     let bias = this.#options.bias ?? causalBias(this.#length, this.#length);
     if (documents !== undefined) bias = add(bias, documentBias(documents));
+    if (branches !== undefined) bias = add(bias, branchBias(branches));
     if (attentionMask !== undefined) bias = add(bias, maximum(paddingBias(attentionMask), hiddenScore));
     return bias;
   }
@@ -103,5 +108,5 @@ const packedBeyond = (type: string, length: number, trained: number): CraftError
     subject: "rope_scaling",
     value: type,
     reason: `turns by the length of the text, which is not that of a row of ${length} tokens that holds several texts, and above the ${trained} positions of the model`,
-    remedy: "Lower max_length, or leave out packing and padding_free.",
+    remedy: "Lower max_length, or leave out packing, padding_free and shared prompts.",
   });

@@ -1,6 +1,6 @@
 export { activate, type Activation } from "./activation.js";
 export { Conv1D } from "./conv1d.js";
-export { documentBias } from "./document_bias.js";
+export { branchBias, documentBias } from "./document_bias.js";
 export { embeddingNoise } from "./embedding_noise.js";
 export { Embedding, type EmbeddingAdapter } from "./embedding.js";
 export { gated, GatedMLP, swiglu } from "./gated_mlp.js";

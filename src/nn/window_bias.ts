@@ -1,13 +1,13 @@
-import { full, reshape, sub, where, type Tensor } from "../tensor/index.js";
+import { full, sub, unsqueeze, where, type Tensor } from "../tensor/index.js";
 
 /**
- * Bias that hides the tokens that stand `window` or more before the one that looks: [queries, keys], 0 or minus infinity.
- * Added to the causal bias it leaves each token itself and the `window - 1` before it.
+ * Bias that hides the tokens that stand `window` or more before the one that looks: [..., queries, keys], 0 or minus
+ * infinity. Added to the causal bias it leaves each token itself and the `window - 1` before it.
  *
- * @param queries int64 [queries]: places of the tokens that look
- * @param keys int64 [keys]: places of those that are looked at
+ * @param queries int64 [..., queries]: places of the tokens that look
+ * @param keys int64 [..., keys]: places of those that are looked at
  */
 export function windowBias(queries: Tensor, keys: Tensor, window: number): Tensor {
-  const first = reshape(sub(queries, window - 1), [queries.numel, 1]);
-  return where(reshape(keys, [1, keys.numel]).ge(first), full([], 0), full([], -Infinity));
+  const first = unsqueeze(sub(queries, window - 1), -1);
+  return where(unsqueeze(keys, -2).ge(first), full([], 0), full([], -Infinity));
 }

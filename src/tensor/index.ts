@@ -13,6 +13,8 @@ export { beforeWidening } from "./ops/elementwise.js";
 export {
   drawsRandomNumbers,
   nextRandomPlace,
+  withoutDropout,
+  withoutRandomness,
   withRandomPlaces,
   withRandomRows,
   type RandomRows,

@@ -77,6 +77,8 @@ export interface RandomRows {
 
 interface RandomScope {
   readonly key: Tensor;
+  /** Whether {@link dropout} does nothing. */
+  readonly keepsAll?: boolean;
   place: number;
   rows?: RandomRows | undefined;
   /** Whether any number was drawn. */
@@ -107,6 +109,28 @@ export const withRandomRows = <T>(rows: RandomRows, body: () => T): T => changed
 
 /** Inside {@link withRandomKey}: traces `body` with places from `place` on, and leaves the count outside as it was. */
 export const withRandomPlaces = <T>(place: number, body: () => T): T => changed({ place }, body);
+
+/** Inside {@link withRandomKey}: traces `body` as it is outside, with nothing random in it. */
+export const withoutRandomness = <T>(body: () => T): T => replaced(undefined, body);
+
+/** Inside {@link withRandomKey}: traces `body` with {@link dropout} doing nothing. Other noise stays. */
+export const withoutDropout = <T>(body: () => T): T =>
+  replaced(current && { ...current, keepsAll: true }, body);
+
+function replaced<T>(scope: RandomScope | undefined, body: () => T): T {
+  const outer = current;
+  current = scope;
+  try {
+    return body();
+  } finally {
+    // Places that were used inside are not used again behind.
+    if (outer !== undefined && scope !== undefined) {
+      outer.place = scope.place;
+      outer.used = outer.used === true || scope.used === true;
+    }
+    current = outer;
+  }
+}
 
 function changed<T>(change: Partial<Pick<RandomScope, "place" | "rows">>, body: () => T): T {
   const scope = current;
@@ -141,7 +165,7 @@ export function drawsRandomNumbers(body: () => unknown): boolean {
 export function dropout(x: Tensor, rate: number): Tensor {
   if (!(rate >= 0 && rate < 1))
     throw new RangeError(`dropout rate = ${rate}: must be at least 0 and below 1.`);
-  const random = rate === 0 ? undefined : nextRandomPlace();
+  const random = rate === 0 || current?.keepsAll === true ? undefined : nextRandomPlace();
   if (random === undefined) return x;
   const { key, place, rows } = random;
   const size = x.numel / (rows?.count ?? 1);

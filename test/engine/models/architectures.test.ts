@@ -163,6 +163,36 @@ describe.each(architectures)("%s", (name, { variants, greedy }) => {
     for (const program of [one, packed]) program.dispose();
   });
 
+  it("computes a beginning once for the texts that share it", async () => {
+    using model = await loadArchitecture(name);
+    const [prompt, ...ends] = [inputs.plain.inputIds[0]!.slice(0, 5), [7, 3, 9, 4, 8, 6], [5, 9, 3, 7]];
+    const one = compile((ids: Tensor) => model.forward(ids));
+    const shared = compile((ids: Tensor, branches: Tensor, documents: Tensor, positions: Tensor) =>
+      model.forward(ids, { branches, documents, positions }),
+    );
+    const ints = (rows: NestedNumbers): HostTensor => HostTensor.from(rows, "int64");
+    const alone: number[][] = [];
+    for (const end of ends) {
+      using logits = await one(ints([[...prompt, ...end]]));
+      alone.push(logits.toNumbers());
+    }
+    const { vocabSize } = model.shape;
+    const first = prompt.length * vocabSize;
+    const expected = [...alone[0]!, ...alone[1]!.slice(first)];
+    // The same once more as another document of the row.
+    const parts = [prompt, ...ends, prompt, ...ends];
+    const of = (number: (part: number, place: number) => number): HostTensor =>
+      ints([parts.flatMap((part, i) => part.map((_, place) => number(i, place)))]);
+    using found = await shared(
+      ints([parts.flat()]),
+      of((part) => part % 3),
+      of((part) => Math.floor(part / 3)),
+      of((part, place) => place + (part % 3 === 0 ? 0 : prompt.length)),
+    );
+    expect(largestDifference(found.toNumbers(), [...expected, ...expected])).toBeLessThan(2e-5);
+    for (const program of [one, shared]) program.dispose();
+  });
+
   it("continues prompts as transformers does, alone and padded in a batch", async () => {
     using model = await loadArchitecture(name);
     const options = { maxNewTokens: 32, eosTokenIds: [], temperature: 0 };

@@ -4,9 +4,13 @@ import {
   compile,
   drawsRandomNumbers,
   dropout,
+  HostTensor,
+  nextRandomPlace,
   normal,
   tensor,
   uniform,
+  withoutDropout,
+  withoutRandomness,
   withRandomKey,
   withRandomPlaces,
   withRandomRows,
@@ -135,6 +139,36 @@ describe("dropout", () => {
     expect(drawsRandomNumbers(() => dropout(x, 0))).toBe(false);
     expect(drawsRandomNumbers(() => dropout(x, 0.1))).toBe(true);
     expect(drawsRandomNumbers(() => withRandomPlaces(9, () => dropout(x, 0.1)))).toBe(true);
+  });
+
+  it("is switched off in a part of a program, and goes on behind it with places of its own", async () => {
+    const places: unknown[] = [];
+    const run = compile((x: Tensor, key: Tensor) =>
+      withRandomKey(key, () => {
+        const half = (): Tensor => dropout(x, 0.5);
+        const noting = (): Tensor => {
+          places.push(nextRandomPlace()?.place);
+          return half();
+        };
+        return [half(), withoutRandomness(noting), withoutDropout(noting), half()] as const;
+      }),
+    );
+    const plain = compile((x: Tensor, key: Tensor) =>
+      withRandomKey(key, () => {
+        const first = dropout(x, 0.5);
+        nextRandomPlace();
+        return [first, dropout(x, 0.5)] as const;
+      }),
+    );
+    const x = HostTensor.filled([64], 1, "float32");
+    const found = await run(x, tensor([3, 4], "int32"));
+    const expected = await plain(x, tensor([3, 4], "int32"));
+    expect(places).toEqual([undefined, 1]);
+    const [first, silent, kept, last] = found.map((t) => t.toNumbers());
+    expect([first, last]).toEqual(expected.map((t) => t.toNumbers()));
+    for (const numbers of [silent, kept]) expect(numbers).toEqual(new Array(64).fill(1));
+    for (const t of [...found, ...expected]) t.dispose();
+    for (const program of [run, plain]) program.dispose();
   });
 
   it("does nothing outside withRandomKey, and nothing at rate 0", async () => {
