@@ -9,7 +9,11 @@ depends in its last bit on the order of the additions. Here it is the mean in fl
 logits (`FOLDER.logits`) and the mean token loss of the Llama with dequantised weights, and with the adapter of
 test/fixtures/peft on top the same (`FOLDER.adapted.logits`) and the gradients towards it (`FOLDER.grad.NAME`).
 
-Needs what parity/llama.py and parity/lora.py wrote. Run from the project root: python parity/quantization.py
+`architectures.safetensors` has for each checkpoint of test/fixtures/architectures, its linear layers in NF4 with double
+quantisation, the logits of the input `plain` (`NAME.logits`), and with the adapter beside it on top the same
+(`NAME.adapted.logits`) and the gradients of the loss towards the A of its first block (`NAME.grad.PARAMETER`).
+
+Needs what parity/llama.py, parity/lora.py and parity/architectures.py wrote. Run from the project root: python parity/quantization.py
 """
 
 import json
@@ -22,7 +26,8 @@ import torch
 import transformers
 from peft import PeftModel
 from safetensors.torch import save_file
-from transformers import BitsAndBytesConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaForCausalLM
+from transformers.pytorch_utils import Conv1D
 
 SEED = 31
 FIXTURES = Path(__file__).resolve().parent.parent / "test" / "fixtures"
@@ -156,6 +161,35 @@ def llama(folder, kind, double, inputs, expected):
             expected[f"{folder}.grad.{name.replace('.default', '')}"] = parameter.grad
 
 
+def in_bits(model, kind="nf4", double=True):
+    """Gives the linear layers beside the head the weights that 4 bits stand for."""
+    head = model.get_output_embeddings()
+    for layer in model.modules():
+        # As in transformers, a weight stored as [in, out] is turned before it goes into blocks.
+        if isinstance(layer, Conv1D):
+            layer.weight.data = quantize(layer.weight.data.T.contiguous(), kind, double)[1].T.contiguous()
+        elif isinstance(layer, torch.nn.Linear) and layer is not head:
+            layer.weight.data = quantize(layer.weight.data, kind, double)[1]
+
+
+def architectures(expected):
+    given = json.loads((FIXTURES / "architectures" / "cases.json").read_text())
+    ids, labels = (torch.tensor(given["inputs"]["plain"][key]) for key in ("inputIds", "labels"))
+    for name in given["architectures"]:
+        folder = FIXTURES / "architectures" / name
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+        in_bits(model)
+        with torch.no_grad():
+            expected[f"{name}.logits"] = model(input_ids=ids).logits.flatten(0, 1)
+        adapted = PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True).eval()
+        output = adapted(input_ids=ids, labels=labels)
+        output.loss.backward()
+        expected[f"{name}.adapted.logits"] = output.logits.detach().flatten(0, 1)
+        for key, parameter in adapted.named_parameters():
+            if parameter.requires_grad and "lora_A" in key and (".layers.0." in key or ".h.0." in key):
+                expected[f"{name}.grad.{key.replace('.default', '')}"] = parameter.grad
+
+
 def main():
     if OUT.exists():
         shutil.rmtree(OUT)
@@ -168,6 +202,9 @@ def main():
     llama("nf4", "nf4", True, inputs, expected)
     llama("fp4", "fp4", False, inputs, expected)
     save_file({name: value.clone().contiguous() for name, value in expected.items()}, OUT / "expected.safetensors")
+    found = {}
+    architectures(found)
+    save_file({name: value.clone().contiguous() for name, value in found.items()}, OUT / "architectures.safetensors")
     versions = {
         "python": platform.python_version(),
         "torch": torch.__version__,

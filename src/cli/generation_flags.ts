@@ -3,6 +3,7 @@ import { CraftError } from "../errors.js";
 import type { GenerateOptions } from "../generation/index.js";
 import {
   choiceOption,
+  flag,
   optionalInteger,
   optionalNumber,
   optionalTexts,
@@ -32,6 +33,5 @@ export function generationOptions(options: GivenOptions): Omit<GenerateOptions, 
 export function refuseFlags(options: GivenOptions, names: readonly string[], reason: string): void {
   const name = names.find((candidate) => options[candidate] !== undefined && options[candidate] !== false);
   if (name === undefined) return;
-  const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  throw new CraftError({ subject: flag, value: options[name], reason });
+  throw new CraftError({ subject: flag(name), value: options[name], reason });
 }

@@ -12,11 +12,13 @@ import {
 import { defaultLoraConfig } from "../peft/lora_config.js";
 import { hasDefaultTargets } from "../peft/targets.js";
 import { attachWithoutValues } from "../peft/without_values.js";
+import { fourBitLayers } from "../quantization/index.js";
 import type { DType } from "../torch/dtype.js";
 import { memory } from "../torch/environment.js";
 import type { BatchShape } from "../trainers/memory.js";
 import {
   generationFacts,
+  methods,
   trainingFacts,
   type GenerationFacts,
   type TrainingFacts,
@@ -49,6 +51,9 @@ export interface Inspection {
   readonly notes: readonly string[];
 }
 
+/** As the paper on QLoRA has it. */
+const qloraQuantization = { loadIn4bit: true, bnb4bitQuantType: "nf4", bnb4bitUseDoubleQuant: true } as const;
+
 /** As many tokens as SFT takes of a row by default. */
 const defaultLength = 1024;
 const defaultRows = 8;
@@ -78,8 +83,13 @@ export async function inspect(pathOrId: string, options: GivenOptions): Promise<
   const dtype = resolveDType(dtypeOption(options));
   const folder = await pretrainedFolder(pathOrId, "config");
   const config = readConfig(folder);
-  const make = (): CausalLM => AutoModelForCausalLM.withoutWeights(config, { dtype });
+  const make = ({ inFourBits = false } = {}): CausalLM =>
+    AutoModelForCausalLM.withoutWeights(config, {
+      dtype,
+      ...(inFourBits ? { quantization: qloraQuantization } : {}),
+    });
   const model = make();
+  const [stored] = [...fourBitLayers(model)].map(([, , bits]) => bits);
   const { shape } = model;
   const batch = {
     rows: integerOption(options, "batch", defaultRows, 1),
@@ -103,9 +113,14 @@ export async function inspect(pathOrId: string, options: GivenOptions): Promise<
     dtype,
     batch,
     free: memory().free_bytes,
-    training: trainingFacts(make, batch, { r, targetModules }),
+    training: trainingFacts(make, batch, { r, targetModules }, stored === undefined ? methods : ["qlora"]),
     generation: generationFacts(model, batch),
     notes: [
+      ...(stored === undefined
+        ? []
+        : [
+            `stored in 4 bits (${stored.type}): only adapters can be trained, and dtypes on disk count bytes and scales`,
+          ]),
       ...(batch.length > shape.maxLength
         ? [`rows of ${batch.length} tokens are longer than the model was trained for`]
         : []),

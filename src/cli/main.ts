@@ -98,10 +98,21 @@ const withGenerationFlags = (of: Command): Command =>
     .option("--seed <n>", "of sampling (default: 42)")
     .option("--no-generation-config", "leave out the settings of generation_config.json");
 
-const withModel = (of: Command): Command =>
+/** What quantization_options.ts reads, beside `--load-in-4bit`. */
+const withQuantization = (of: Command): Command =>
   of
-    .option("--adapter <path or id>", "LoRA adapter: a folder, or an id of the hub")
-    .option("--dtype <dtype>", "auto, float32, bfloat16 …", "auto");
+    .option("--bnb-4bit-quant-type <type>", "4 bits: nf4 or fp4 (default: nf4)")
+    .option("--bnb-4bit-use-double-quant", "4 bits: scales in 8 bits")
+    .option("--bnb-4bit-compute-dtype <dtype>", "4 bits: dtype of products (default: the model's)")
+    .option("--llm-int8-skip-modules <name...>", "4 bits: layers that stay as they are");
+
+const withModel = (of: Command): Command =>
+  withQuantization(
+    of
+      .option("--adapter <path or id>", "LoRA adapter: a folder, or an id of the hub")
+      .option("--dtype <dtype>", "auto, float32, bfloat16 …", "auto")
+      .option("--load-in-4bit", "put linear layers into 4 bits while they are read"),
+  );
 
 withGenerationFlags(
   withModel(command("generate", "continue a text, answer, or chat", () => import("./generate.js"))),
@@ -160,6 +171,18 @@ command("merge", "put a LoRA adapter into the weights of its model", () => impor
   .option("--model <folder>", "model folder (default: the one that the adapter names)")
   .requiredOption("--output <folder>", "new folder for the merged model")
   .option("--dtype <dtype>", "of the merged weights: stored, auto, float32, bfloat16 …", "stored");
+
+withQuantization(
+  command(
+    "quantize",
+    "put a model's linear layers into 4 bits, as bitsandbytes stores them",
+    () => import("./quantize.js"),
+  ),
+)
+  .argument("<model>", "a folder, or an id of the hub")
+  .argument("<output>", "new folder for the model in 4 bits")
+  .option("--dtype <dtype>", "of what is not in 4 bits: stored, auto, float32, bfloat16 …", "stored")
+  .option("--max-shard-size <bytes>", "most bytes in one file of weights", "5e9");
 
 command(
   "inspect",

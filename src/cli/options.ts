@@ -2,11 +2,13 @@
 import { requireOneOf } from "../data/options.js";
 import { CraftError } from "../errors.js";
 import { parseDType, type DType } from "../torch/dtype.js";
+import { optionName } from "../training/arguments.js";
 
 /** What a command was given: options by their camelCase name. */
 export type GivenOptions = Readonly<Record<string, unknown>>;
 
-const flag = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+/** `maxNewTokens` to `--max-new-tokens`. */
+export const flag = (name: string): string => `--${optionName(name).replaceAll("_", "-")}`;
 
 export function optionalText(options: GivenOptions, name: string): string | undefined {
   const value = options[name];

@@ -16,6 +16,7 @@ import {
   type TrainOutput,
 } from "../training/index.js";
 import { peftConfigOf, peftFields } from "./peft_options.js";
+import { quantizationFields, quantizationOfRun } from "./quantization_options.js";
 import { locate, openEvalDataset, openTrainDataset } from "./run_data.js";
 import { commandLineOptions, readRunFile } from "./run_file.js";
 
@@ -39,6 +40,7 @@ const dataFields = {
   contrastiveColumns: columns.optional(),
   craftPreset: z.enum(craftPresets).optional(),
   ...peftFields,
+  ...quantizationFields,
 };
 const dataSchema = z.strictObject(dataFields);
 type DataOptions = z.output<typeof dataSchema>;
@@ -65,17 +67,22 @@ export async function run(options: Record<string, unknown>): Promise<number> {
     source === undefined ? undefined : loadDataset(find(source, option));
   const model = find(data.modelNameOrPath, "model_name_or_path");
   const revision = data.modelRevision;
+  const quantization = quantizationOfRun(data);
   const train = find(data.trainDataset, "train_dataset");
   const evaluation = data.evalDataset === undefined ? undefined : find(data.evalDataset, "eval_dataset");
   const common = {
     tokenizer: await AutoTokenizer.fromPretrained(model, { revision }),
     trainDataset: await openTrainDataset(train, data),
     evalDataset: await openEvalDataset(train, evaluation, data),
-    // Without a revision, the trainer loads the model when it needs it.
+    // The trainer loads a model when it needs it, of the newest revision and as it is stored.
     model:
-      revision === undefined
+      revision === undefined && quantization === undefined
         ? model
-        : await AutoModelForCausalLM.fromPretrained(model, { revision, dtype: args.values.dtype }),
+        : await AutoModelForCausalLM.fromPretrained(model, {
+            revision,
+            quantization,
+            dtype: args.values.dtype,
+          }),
     peftConfig: peftConfigOf(data),
   };
   const trainer =

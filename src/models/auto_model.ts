@@ -18,7 +18,15 @@ import {
 } from "./config.js";
 import { ParameterSource } from "./parameter_source.js";
 import { JsonFields } from "./json_fields.js";
+import {
+  newQuantization,
+  quantizationOf,
+  requireSkipped,
+  storedQuantization,
+  type QuantizationOptions,
+} from "./quantization_config.js";
 import type { JsonObject } from "./python_json.js";
+import { savedDType, savedTensors, withQuantization } from "./saved_tensors.js";
 import { StoredWeights } from "./stored_weights.js";
 import { writeCheckpoint } from "./write_checkpoint.js";
 
@@ -29,6 +37,8 @@ export interface LoadOptions {
    */
   readonly dtype?: DType | "auto";
   readonly device?: Device;
+  /** Puts linear layers into 4 bits while they are read, one after another. The head and embeddings stay as they are. */
+  readonly quantization?: QuantizationOptions | undefined;
 }
 
 /** The dtype that `auto` stands for on this machine. */
@@ -57,6 +67,7 @@ export const AutoModelForCausalLM = {
   async fromPretrained(pathOrId: string, options: LoadOptions & HubOptions = {}): Promise<CausalLM> {
     const config = readConfig(await pretrainedFolder(pathOrId, "config", options));
     const { build, names } = architectureOf(config);
+    const quantization = newQuantization(pathOrId, config, options.quantization);
     const folder = await pretrainedFolder(pathOrId, "model", options);
     const device = options.device ?? cpu;
     const dtype = resolveDType(options.dtype, device);
@@ -64,9 +75,10 @@ export const AutoModelForCausalLM = {
     requireDevice(device);
     const checkpoint = openCheckpoint(folder);
     const weights = new StoredWeights(checkpoint, names);
-    const source = ParameterSource.fromWeights(weights, folder, { dtype, device });
+    const source = ParameterSource.fromWeights(weights, folder, { dtype, device, quantization });
     try {
       const model = build(config, source);
+      requireSkipped(quantization, [...[...model.namedModules()].map(([path]) => path), "lm_head"]);
       model.leftOut = weights.requireAllUsed(folder, model.headIsTied);
       model.nameOrPath = pathOrId;
       model.generationConfig = readGenerationConfig(folder);
@@ -81,12 +93,15 @@ export const AutoModelForCausalLM = {
 
   /**
    * A model of which only the names, shapes and dtypes of its parameters are there: to be looked at, or to plan what its
-   * programs need. It takes no memory and no libtorch.
+   * programs need. It takes no memory and no libtorch. Layers that the checkpoint has in 4 bits are so here.
    *
    * @throws CraftError for an unsupported architecture or option.
    */
-  withoutWeights(config: ModelConfig, options: Pick<LoadOptions, "dtype"> = {}): CausalLM {
-    return architectureOf(config).build(config, ParameterSource.shapes(resolveDType(options.dtype)));
+  withoutWeights(config: ModelConfig, options: Pick<LoadOptions, "dtype" | "quantization"> = {}): CausalLM {
+    const { build } = architectureOf(config);
+    const stored = storedQuantization(new JsonFields(config.json, config.file));
+    const quantization = stored ?? quantizationOf(options.quantization);
+    return build(config, ParameterSource.shapes(resolveDType(options.dtype), quantization));
   },
 
   /** A model with random weights, normal with the config's `initializer_range`. */
@@ -100,11 +115,12 @@ export const AutoModelForCausalLM = {
       json,
     };
     const { build } = architectureOf(config);
+    const quantization = quantizationOf(options.quantization);
     const device = options.device ?? cpu;
     const dtype = resolveDType(options.dtype, device);
     await loadTorch();
     const std = new JsonFields(json, config.file).number("initializer_range", 0.02, { min: 0 });
-    return build(config, ParameterSource.random(options.seed ?? 0, std, { dtype, device }));
+    return build(config, ParameterSource.random(options.seed ?? 0, std, { dtype, device, quantization }));
   },
 };
 
@@ -117,17 +133,15 @@ export function savePretrained(
   folder: string,
   options: { readonly maxShardBytes?: number } = {},
 ): void {
-  const tensors: [string, DeviceTensor][] = [];
-  for (const [name, parameter] of model.namedParameters()) {
-    if (!name.includes(".adapter.")) tensors.push([model.savedName(name), parameter.value]);
+  const made: DeviceTensor[] = [];
+  try {
+    writeCheckpoint(folder, savedTensors(model, made), options);
+  } finally {
+    for (const tensor of made) tensor.dispose();
   }
-  const { untiedHead } = model;
-  if (untiedHead !== undefined) tensors.push([model.savedName("lm_head.weight"), untiedHead.value]);
-  const stored = tensors[0]?.[1].dtype ?? model.dtype;
-  writeCheckpoint(folder, tensors, options);
-  const json =
-    untiedHead === undefined ? model.configJson : { ...model.configJson, tie_word_embeddings: false };
-  writeConfig(folder, configWithDType(json, stored));
+  const json = withQuantization(model.configJson, model, "lm_head");
+  const untied = model.untiedHead === undefined ? {} : { tie_word_embeddings: false };
+  writeConfig(folder, configWithDType({ ...json, ...untied }, savedDType(model)));
   if (model.generationConfig !== undefined) writeGenerationConfig(folder, model.generationConfig.json);
 }
 

@@ -2,6 +2,7 @@
 import type { Activation } from "../nn/activation.js";
 import type { JsonFields } from "./json_fields.js";
 import type { JsonObject } from "./python_json.js";
+import { storedQuantization } from "./quantization_config.js";
 import { readRope, type RopeParameters } from "./rope_config.js";
 
 /** The sizes and settings that all decoders share; an architecture adds its own. */
@@ -101,8 +102,7 @@ export function withRope<C extends Omit<RotaryDecoderConfig, "rope">>(
 /** Refuses what no architecture here supports. */
 export function refuseUnsupported(fields: JsonFields): void {
   const remedy = "Use a model without it";
-  const quantised = "weights that were saved quantised are not supported";
-  fields.refuseUnless("quantization_config", [], quantised, "Use the unquantised model");
+  storedQuantization(fields);
   fields.refuseUnless("per_layer_config", [{}], "settings of single layers are not supported", remedy);
   fields.refuseUnless("is_encoder_decoder", [false], "encoder-decoder models are not supported", remedy);
 }

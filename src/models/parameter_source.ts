@@ -6,14 +6,28 @@ import { RMSNorm } from "../nn/rms_norm.js";
 import { normalInit } from "../nn/init.js";
 import { Random } from "../random.js";
 import { Parameter, type Shape, type TensorType } from "../tensor/index.js";
+import {
+  fourBitShapes,
+  heldBy,
+  Linear4bit,
+  nestedBlockSize,
+  quantize,
+  tensorsOf,
+  transposed,
+  type FourBits,
+} from "../quantization/index.js";
 import type { Device } from "../torch/device.js";
 import { DeviceTensor } from "../torch/device_tensor.js";
 import type { DType } from "../torch/dtype.js";
+import { readFourBits, storedType } from "./quant_state.js";
+import type { Quantization } from "./quantization_config.js";
 
 /** What a checkpoint offers to a model that is being built. */
 export interface WeightReader {
   has(name: string): boolean;
   shape(name: string): Shape;
+  /** The dtype in the file. */
+  dtype(name: string): DType;
   read(name: string, options: { readonly dtype: DType; readonly device: Device }): DeviceTensor;
 }
 
@@ -26,7 +40,14 @@ interface HeadSizes {
 interface SourceOptions {
   readonly dtype: DType;
   readonly device: Device;
+  /** How linear layers are put into 4 bits that are not yet. */
+  readonly quantization?: Quantization | undefined;
 }
+
+/** Gives the weight [out, in] of the linear layer at a path in 4 bits, if it is one. */
+type MakeFourBits = (path: string, shape: Matrix, whole: () => DeviceTensor) => Bits | undefined;
+type Bits = FourBits<DeviceTensor> | FourBits<TensorType>;
+type Matrix = readonly [out: number, input: number];
 
 type Make = (name: string, shape: Shape, initial?: number) => DeviceTensor | TensorType;
 
@@ -35,16 +56,32 @@ export class ParameterSource {
   /** The dtype that the model computes in and stores its parameters in. */
   readonly dtype: DType;
   readonly #make: Make;
+  readonly #makeFourBits: MakeFourBits | undefined;
   readonly #made: Parameter[] = [];
+  /** Dtype of products with weights in 4 bits. */
+  readonly #compute: DType | undefined;
 
-  private constructor(dtype: DType, make: Make) {
+  private constructor(dtype: DType, make: Make, fourBits?: MakeFourBits, compute?: DType) {
     this.dtype = dtype;
     this.#make = make;
+    this.#makeFourBits = fourBits;
+    this.#compute = compute;
   }
 
   /** Reads each parameter when it is asked for, so that at most one is held twice. */
-  static fromWeights(reader: WeightReader, file: string, { dtype, device }: SourceOptions): ParameterSource {
-    return new ParameterSource(dtype, (name, shape) => {
+  static fromWeights(
+    reader: WeightReader,
+    file: string,
+    { dtype, device, quantization }: SourceOptions,
+  ): ParameterSource {
+    const fourBits: MakeFourBits = (path, shape, whole) => {
+      const name = `${path}.weight`;
+      const type = storedType(reader, name, file);
+      return type === undefined
+        ? quantization && newFourBits(quantization, path, whole)
+        : readFourBits(reader, name, type, { file, shape, device });
+    };
+    const make: Make = (name, shape) => {
       if (!reader.has(name)) {
         throw new CraftError({
           subject: file,
@@ -53,6 +90,12 @@ export class ParameterSource {
           remedy: "Check that config.json belongs to these weights.",
         });
       }
+      if (storedType(reader, name, file) !== undefined)
+        throw new CraftError({
+          subject: `${file}, tensor ${name}`,
+          reason: "is stored in 4 bits, which is supported for linear layers beside the head alone",
+          remedy: "Quantise the model again without it (llm_int8_skip_modules), or use the unquantised one.",
+        });
       const found = reader.shape(name);
       if (found.join() !== shape.join()) {
         throw new CraftError({
@@ -63,20 +106,34 @@ export class ParameterSource {
         });
       }
       return reader.read(name, { dtype, device });
-    });
+    };
+    return new ParameterSource(dtype, make, fourBits, quantization?.compute);
   }
 
   /** Normal weights with the given standard deviation; norms are the identity and biases zero. */
-  static random(seed: number, std: number, { dtype, device }: SourceOptions): ParameterSource {
-    return new ParameterSource(dtype, (name, shape, initial) => {
-      if (initial !== undefined) return DeviceTensor.full(shape, initial, dtype, device);
-      return normalInit(new Random(seed, name), shape, std, dtype, device);
-    });
+  static random(seed: number, std: number, { dtype, device, quantization }: SourceOptions): ParameterSource {
+    const make = (name: string, shape: Shape, initial?: number): DeviceTensor =>
+      initial === undefined
+        ? normalInit(new Random(seed, name), shape, std, dtype, device)
+        : DeviceTensor.full(shape, initial, dtype, device);
+    const fourBits: MakeFourBits | undefined =
+      quantization && ((path, _shape, whole) => newFourBits(quantization, path, whole));
+    return new ParameterSource(dtype, make, fourBits, quantization?.compute);
   }
 
   /** Parameters without values: for a model that is only looked at, or whose programs are only planned. */
-  static shapes(dtype: DType): ParameterSource {
-    return new ParameterSource(dtype, (_name, shape) => ({ shape, dtype }));
+  static shapes(dtype: DType, quantization?: Quantization): ParameterSource {
+    const fourBits: MakeFourBits | undefined =
+      quantization &&
+      ((path, shape) => {
+        const { type, double, blockSize = 64 } = quantization;
+        const nested = double ? { blockSize: nestedBlockSize, offset: 0 } : undefined;
+        return quantization.skips(path)
+          ? undefined
+          : fourBitShapes({ type, shape, blockSize, dtype, nested });
+      });
+    const make: Make = (_name, shape) => ({ shape, dtype });
+    return new ParameterSource(dtype, make, fourBits, quantization?.compute);
   }
 
   /** @param initial value of all elements in a model without a checkpoint; random ones by default */
@@ -87,19 +144,42 @@ export class ParameterSource {
   }
 
   linear(path: string, out: number, input: number, bias: boolean): Linear {
+    const bits = this.#makeFourBits?.(path, [out, input], () => this.#whole(path, [out, input]));
+    return bits === undefined ? this.#linear(path, out, input, bias) : this.#linear4bit(path, bits, bias);
+  }
+
+  #linear(path: string, out: number, input: number, bias: boolean): Linear {
     const weight = this.parameter(`${path}.weight`, [out, input]);
     return new Linear(weight, bias ? this.parameter(`${path}.bias`, [out], 0) : undefined);
   }
 
-  /** A linear layer whose weight is stored as [in, out]. */
-  conv1d(path: string, out: number, input: number): Conv1D {
+  /** A linear layer whose weight is stored as [in, out]; in 4 bits as [out, in], as transformers does. */
+  conv1d(path: string, out: number, input: number): Linear {
+    const bits = this.#makeFourBits?.(path, [out, input], () => {
+      using stored = this.#whole(path, [input, out]);
+      return transposed(stored);
+    });
+    if (bits !== undefined) return this.#linear4bit(path, bits, true);
     const weight = this.parameter(`${path}.weight`, [input, out]);
     return new Conv1D(weight, this.parameter(`${path}.bias`, [out], 0));
   }
 
+  #whole(path: string, shape: Shape): DeviceTensor {
+    const whole = this.#make(`${path}.weight`, shape);
+    if (whole instanceof DeviceTensor) return whole;
+    throw new Error("A weight without values has nothing to be put into 4 bits.");
+  }
+
+  #linear4bit(path: string, bits: Bits, bias: boolean): Linear4bit {
+    const held = heldBy<TensorType, Parameter>(bits, (tensor) => new Parameter(tensor, { trainable: false }));
+    this.#made.push(...tensorsOf(held));
+    const own = bias ? this.parameter(`${path}.bias`, [bits.shape[0]], 0) : undefined;
+    return new Linear4bit(held, own, { weight: this.dtype, compute: this.#compute });
+  }
+
   /** The head, where it is not the embedding table. */
   head({ tieWordEmbeddings, vocabSize, hiddenSize }: HeadSizes): Linear | undefined {
-    return tieWordEmbeddings ? undefined : this.linear("lm_head", vocabSize, hiddenSize, false);
+    return tieWordEmbeddings ? undefined : this.#linear("lm_head", vocabSize, hiddenSize, false);
   }
 
   layerNorm(path: string, size: number, eps: number): LayerNorm {
@@ -116,4 +196,15 @@ export class ParameterSource {
   discard(): void {
     for (const parameter of this.#made) parameter.dispose();
   }
+}
+
+/** Puts a weight into 4 bits, if that is wanted of its layer, and lets go of the whole one. */
+function newFourBits(
+  quantization: Quantization,
+  path: string,
+  whole: () => DeviceTensor,
+): FourBits | undefined {
+  if (quantization.skips(path)) return undefined;
+  using weight = whole();
+  return quantize(weight, quantization, `${path}.weight`);
 }

@@ -16,7 +16,9 @@ import { openCheckpoint } from "./checkpoint.js";
 import { readConfig, writeConfig, type ModelConfig } from "./config.js";
 import { JsonFields } from "./json_fields.js";
 import { ParameterSource } from "./parameter_source.js";
+import { newQuantization, requireSkipped } from "./quantization_config.js";
 import { plainJson, type JsonObject, type JsonValue } from "./python_json.js";
+import { savedDType, savedTensors, withQuantization } from "./saved_tensors.js";
 import { StoredWeights } from "./stored_weights.js";
 import { writeCheckpoint } from "./write_checkpoint.js";
 
@@ -148,12 +150,16 @@ export class SequenceClassifier extends Module {
 
   /** Writes config.json and the weights into a folder that transformers' AutoModelForSequenceClassification loads too. */
   savePretrained(folder: string, options: { readonly maxShardBytes?: number } = {}): void {
-    const tensors: [string, DeviceTensor][] = [];
-    for (const [name, { value }] of this.trunk.namedParameters())
-      if (!name.includes(".adapter.")) tensors.push([this.trunk.savedName(name), value]);
-    tensors.push(["score.weight", this.score.weight.value]);
-    writeCheckpoint(folder, tensors, options);
-    writeConfig(folder, configWithDType(this.configJson, tensors[0]![1].dtype));
+    const { trunk } = this;
+    const made: DeviceTensor[] = [];
+    try {
+      const tensors = [...savedTensors(trunk, made), ["score.weight", this.score.weight.value] as const];
+      writeCheckpoint(folder, tensors, options);
+    } finally {
+      for (const tensor of made) tensor.dispose();
+    }
+    const json = withQuantization(this.configJson, trunk, "score");
+    writeConfig(folder, configWithDType(json, savedDType(trunk)));
   }
 
   override dispose(): void {
@@ -183,6 +189,7 @@ export const AutoModelForSequenceClassification = {
     const config = readConfig(await pretrainedFolder(pathOrId, "config", options));
     const withoutHead = { ...config, json: { ...config.json, tie_word_embeddings: true } };
     const { build, names } = architectureOf(withoutHead);
+    const quantization = newQuantization(pathOrId, config, options.quantization);
     const folder = await pretrainedFolder(pathOrId, "model", options);
     const device = options.device ?? cpu;
     const dtype = resolveDType(options.dtype, device);
@@ -190,10 +197,11 @@ export const AutoModelForSequenceClassification = {
     requireDevice(device);
     const checkpoint = openCheckpoint(folder);
     const weights = new StoredWeights(checkpoint, names);
-    const source = ParameterSource.fromWeights(weights, folder, { dtype, device });
+    const source = ParameterSource.fromWeights(weights, folder, { dtype, device, quantization });
     let trunk: CausalLM | undefined;
     try {
       trunk = build(withoutHead, source);
+      requireSkipped(quantization, [...[...trunk.namedModules()].map(([path]) => path), "score"]);
       const name = "score.weight";
       const stored = weights.has(name) ? weights.shape(name)[0]! : undefined;
       const labels = options.numLabels ?? stored ?? 1;

@@ -35,6 +35,10 @@ export class StoredWeights implements WeightReader {
     return this.#checkpoint.shape(this.#require(name));
   }
 
+  dtype(name: string): ReturnType<WeightReader["dtype"]> {
+    return this.#checkpoint.dtype(this.#require(name));
+  }
+
   read(...[name, options]: Parameters<WeightReader["read"]>): ReturnType<WeightReader["read"]> {
     const stored = this.#require(name);
     this.#used.add(stored);

@@ -52,6 +52,16 @@ export class Linear extends Module {
     return this.weight.shape[0]!;
   }
 
+  /** The dtype of a weight that takes this one's place. */
+  get weightDType(): DType {
+    return this.weight.dtype;
+  }
+
+  /** Whether one product may compute this layer's output and that of others together. */
+  get joins(): boolean {
+    return true;
+  }
+
   /** @param x [..., in] in the dtype that the product is computed in; the weight is converted to it. */
   forward(x: Tensor): Tensor {
     const bias = this.bias?.to(x.dtype);
@@ -89,6 +99,7 @@ export function linearTogether<const Layers extends readonly Linear[]>(
   x: Tensor,
 ): { readonly [K in keyof Layers]: Tensor };
 export function linearTogether(layers: readonly Linear[], x: Tensor): readonly Tensor[] {
+  if (layers.some(({ joins }) => !joins)) return layers.map((layer) => layer.forward(x));
   const packs = packsWeights();
   const elements = layers.reduce((sum, { weight }) => sum + weight.numel, 0);
   const factors = layers.map(({ adapter }) => adapter?.factors?.(x.dtype));

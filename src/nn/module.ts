@@ -1,5 +1,6 @@
 import { CraftError } from "../errors.js";
 import { Parameter } from "../tensor/parameter.js";
+import { isFloating } from "../torch/dtype.js";
 
 /** `qProj` to `q_proj` and `ln1` to `ln_1`: names in checkpoints are the field's snake_case. */
 export const checkpointName = (property: string): string =>
@@ -78,8 +79,20 @@ export abstract class Module {
     }
   }
 
-  /** Switches gradients on or off for every parameter. */
+  /**
+   * Switches gradients on or off for every parameter.
+   *
+   * @throws CraftError if a parameter is to be trained that is not of floats, as in quantised layers.
+   */
   setTrainable(trainable: boolean): this {
+    for (const [name, { dtype }] of trainable ? this.namedParameters() : [])
+      if (!isFloating(dtype))
+        throw new CraftError({
+          subject: "setTrainable",
+          value: name,
+          reason: `is ${dtype}, and cannot be trained`,
+          remedy: "Attach LoRA, or make single parameters trainable.",
+        });
     for (const parameter of this.parameters()) parameter.trainable = trainable;
     return this;
   }

@@ -2,6 +2,7 @@
 import { CraftError } from "../errors.js";
 import { kaimingUniform, normalInit, type Embedding, type Linear } from "../nn/index.js";
 import { Random } from "../random.js";
+import { Linear4bit } from "../quantization/index.js";
 import { Parameter } from "../tensor/index.js";
 import { cpu, type Device } from "../torch/device.js";
 import { qr } from "../torch/linalg.js";
@@ -138,6 +139,13 @@ function orthogonal(
 function startOf(path: string, layer: Linear, config: LoraConfig, seed: number): Factors {
   const { r, scale } = rankOf(path, config);
   const method = String(config.initLoraWeights);
+  if (layer instanceof Linear4bit && layer.bits !== undefined)
+    throw new CraftError({
+      subject: "init_lora_weights",
+      value: method,
+      reason: `is taken out of the weight, which ${path} has in 4 bits`,
+      remedy: "Use true, or load the model without quantisation.",
+    });
   const most = Math.min(layer.inFeatures, layer.outFeatures);
   if (r > most)
     throw new CraftError({

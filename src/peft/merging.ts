@@ -2,6 +2,7 @@
 import { CraftError } from "../errors.js";
 import type { CausalLM } from "../models/causal_lm.js";
 import { Linear, type Module } from "../nn/index.js";
+import { Linear4bit } from "../quantization/index.js";
 import { compile, Parameter } from "../tensor/index.js";
 import type { DeviceTensor } from "../torch/device_tensor.js";
 import type { Update } from "./adapter_weights.js";
@@ -14,17 +15,19 @@ export interface Merged {
 }
 
 /**
- * A layer's weight with the update in it, computed in float32 and stored in the weight's dtype.
+ * A layer's weight with the update in it, computed in float32 and stored in the weight's dtype; of a weight in 4 bits, in the
+ * model's.
  *
  * @throws CraftError if it is not finite.
  */
 export async function mergeUpdate(path: string, { layer, lora }: Update): Promise<Merged> {
   const original = layer.weight;
+  const dtype = layer instanceof Linear ? layer.weightDType : original.dtype;
   const program = compile(
     () => {
       const linear = layer instanceof Linear ? layer : undefined;
       const merged = lora.merged(linear?.baseWeight("float32") ?? layer.weight.to("float32"));
-      const value = (linear?.storedWeight(merged) ?? merged).to(original.dtype);
+      const value = (linear?.storedWeight(merged) ?? merged).to(dtype);
       return { value, largest: value.to("float32").abs().amax() };
     },
     { device: original.value.device },
@@ -41,7 +44,7 @@ export async function mergeUpdate(path: string, { layer, lora }: Update): Promis
   result.value.dispose();
   throw new CraftError({
     subject: path,
-    reason: `is not finite in ${original.dtype} once the adapter is merged into it`,
+    reason: `is not finite in ${dtype} once the adapter is merged into it`,
     remedy: "Check the adapter, or load the model in float32.",
   });
 }
@@ -83,5 +86,8 @@ export function settle(model: CausalLM, { layer, original, merged }: Merged): vo
   if (model.headWeight() === original) {
     replace(layer, original, merged);
     model.untieHead(original);
+  } else if (layer instanceof Linear4bit && layer.bits !== undefined) {
+    replace(layer, original, merged);
+    layer.settle();
   } else original.set(merged.value);
 }

@@ -2,6 +2,7 @@
 import { CraftError } from "../errors.js";
 import type { CausalLM } from "../models/causal_lm.js";
 import type { Parameter } from "../tensor/index.js";
+import { isFloating } from "../torch/dtype.js";
 import type { LoraConfig } from "./lora_config.js";
 
 /** A parameter of the model that an adapter replaces. */
@@ -33,6 +34,14 @@ export function ownParameters(model: CausalLM, config: LoraConfig, adapted: Read
         if (!name.includes(".adapter.")) found.set(name, { name, parameter: name, original });
     }
     const name = `${head}.weight`;
+    const quantised = [...found.values()].find(({ original }) => !isFloating(original.dtype));
+    if (quantised !== undefined)
+      throw new CraftError({
+        subject: "lora_modules_to_save",
+        value: end,
+        reason: `${quantised.name} is stored in 4 bits, and cannot be trained`,
+        remedy: "Name modules that are not quantised, or load the model without quantisation.",
+      });
     if (tied) found.set(name, { name, parameter: name, original: model.headWeight() });
   }
   for (const [parameter, original] of model.namedParameters()) {

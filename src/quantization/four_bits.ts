@@ -27,6 +27,9 @@ export interface FourBits<T extends TensorType = DeviceTensor> extends FourBitFo
   readonly nestedAbsmax?: T | undefined;
 }
 
+/** Scales in 8 bits that share one, as bitsandbytes has it. */
+export const nestedBlockSize = 256;
+
 /** The sizes of the tensors of a matrix in 4 bits. */
 export function fourBitSizes({ shape, blockSize, nested }: FourBitFormat): {
   readonly bytes: number;
@@ -37,6 +40,18 @@ export function fourBitSizes({ shape, blockSize, nested }: FourBitFormat): {
   const blocks = Math.ceil(elements / blockSize);
   const nestedBlocks = nested === undefined ? 0 : Math.ceil(blocks / nested.blockSize);
   return { bytes: Math.ceil(elements / 2), blocks, nestedBlocks };
+}
+
+/** The tensors of a matrix in 4 bits, as shapes. */
+export function fourBitShapes(format: FourBitFormat): FourBits<TensorType> {
+  const { bytes, blocks, nestedBlocks } = fourBitSizes(format);
+  const double = format.nested !== undefined;
+  return {
+    ...format,
+    packed: { shape: [bytes, 1], dtype: "uint8" },
+    absmax: { shape: [blocks], dtype: double ? "uint8" : "float32" },
+    ...(double ? { nestedAbsmax: { shape: [nestedBlocks], dtype: "float32" } } : {}),
+  };
 }
 
 /** What holds the tensors, in the order packed, absmax, nestedAbsmax. */

@@ -6,7 +6,14 @@ import { dtypeBytes, type DType } from "../torch/dtype.js";
 import { roundTo } from "../torch/float_bits.js";
 import { decode } from "../torch/host_data.js";
 import { coders, dynamicIndexOf, dynamicMap, levels, type FourBitType } from "./code_books.js";
-import { fourBitSizes, heldBy, tensorsOf, type FourBitFormat, type FourBits } from "./four_bits.js";
+import {
+  fourBitSizes,
+  heldBy,
+  nestedBlockSize,
+  tensorsOf,
+  type FourBitFormat,
+  type FourBits,
+} from "./four_bits.js";
 
 export interface FourBitOptions {
   readonly type: FourBitType;
@@ -15,9 +22,6 @@ export interface FourBitOptions {
   /** Elements that share a scale, 64 by default: even. */
   readonly blockSize?: number;
 }
-
-/** Blocks of scales that share one, as bitsandbytes has it. */
-const nestedBlockSize = 256;
 
 /**
  * A matrix [out, in] of float32, bfloat16 or float16 in 4 bits, on the matrix's device. The caller owns the result, and
@@ -172,4 +176,18 @@ export function dequantize(bits: FourBits): DeviceTensor {
     values[i] = roundTo(Math.fround(table[code]! * scales[Math.floor(i / blockSize)]!), dtype);
   }
   return result;
+}
+
+/** The transpose of a matrix of 2 or 4 bytes an element, on its device. The caller owns it. */
+export function transposed(matrix: DeviceTensor): DeviceTensor {
+  const [rows, columns] = matrix.shape as readonly [number, number];
+  using local = matrix.to(cpu);
+  using result = DeviceTensor.empty([columns, rows], matrix.dtype);
+  const elements = ({ buffer, byteOffset, byteLength }: Uint8Array): Uint16Array | Uint32Array =>
+    dtypeBytes(matrix.dtype) === 2
+      ? new Uint16Array(buffer, byteOffset, byteLength / 2)
+      : new Uint32Array(buffer, byteOffset, byteLength / 4);
+  const [from, to] = [elements(local.bytes()), elements(result.bytes())];
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) to[j * rows + i] = from[i * columns + j]!;
+  return result.to(matrix.device);
 }

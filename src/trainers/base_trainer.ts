@@ -31,6 +31,7 @@ import {
   type TrainOutput,
 } from "../training/index.js";
 import { settingsOf, type RunFacts } from "../training/run_settings.js";
+import { describeFourBits, refuseFourBits } from "./four_bits.js";
 import { modulesFile, type RunParts, type TrainingParts } from "./parts.js";
 import type { Rows } from "./rows.js";
 import { SavedRun, trainedBeside } from "./saved_run.js";
@@ -160,7 +161,10 @@ export abstract class BaseTrainer<Batch> implements ComposableTrainer<Batch> {
     prepareOutputDir(args.outputDir, { overwrite: args.overwriteOutputDir, resume });
     const checkpoint = resolveCheckpoint(args.resumeFromCheckpoint, args.outputDir);
     await this.#load();
-    if (this.#lora === undefined) toMasterWeights(this.model);
+    if (this.#lora === undefined) {
+      refuseFourBits(this.model);
+      toMasterWeights(this.model);
+    }
     return this.#withParts((parts) => this.#run(parts, checkpoint, options));
   }
 
@@ -276,6 +280,7 @@ export abstract class BaseTrainer<Batch> implements ComposableTrainer<Batch> {
       model_type: this.model.modelType,
       dtype: this.model.dtype,
       use_peft: lora !== undefined,
+      quantization: describeFourBits(this.model),
       ...adapter,
       steps_per_epoch: loader.stepsPerEpoch ?? null,
       micro_batches_per_epoch: loader.length ?? null,

@@ -40,32 +40,23 @@ export const bytesPerTrained = 12;
 /** About what Node, this package with its traced programs, and libtorch take for themselves in a training process. */
 export const processBytes = 350e6;
 
-/** NF4 with double quantisation: 4 bits, an 8-bit scale for 64 weights, and a float32 for 256 of those scales. */
-const nf4BytesPerWeight = (4 + 8 / 64 + 32 / (64 * 256)) / 8;
-
 /**
  * What a process needs for steps of supervised fine-tuning, one micro-batch each. The step's program is traced and
  * planned as it is in training, and its values are followed from the call that makes them to the last that reads them.
  * Not counted is what single native calls take while they run, nor what the allocator loses between blocks.
  *
- * @param model as it is trained, with or without values: adapters attached, parameters trainable or not
- * @param options.quantized frozen linear layers are stored in four bits, as QLoRA has them
+ * @param model as it is trained, with or without values: adapters attached, layers in 4 bits, parameters trainable or not
  */
-export function trainingMemory(
-  model: CausalLM,
-  batch: BatchShape,
-  { quantized = false }: { readonly quantized?: boolean } = {},
-): TrainingMemory {
+export function trainingMemory(model: CausalLM, batch: BatchShape): TrainingMemory {
   toMasterTypes(model);
   const trained = model.trainableParameters();
   const count = trained.reduce((total, { numel }) => total + numel, 0);
   const { inputs, outputs } = trainingStep(model, batch, trained);
   const checkpointing = batch.gradientCheckpointing === true;
   const program = programMemory(inputs, outputs, { rematerialize: checkpointing ? "layers" : "none" });
-  const weights = quantized ? quantizedWeights(model) : { stored: weightBytes(model), unpacked: 0 };
   // Gradients are widened to float32 once the program's own values are gone.
-  const activations = Math.max(program.peak + weights.unpacked, 4 * count);
-  const parts = { weights: weights.stored, derived: program.kept, optimizer: 8 * count, activations };
+  const activations = Math.max(program.peak, 4 * count);
+  const parts = { weights: weightBytes(model), derived: program.kept, optimizer: 8 * count, activations };
   const total = Object.values(parts).reduce((a, b) => a + b, processBytes);
   return { ...parts, total };
 }
@@ -122,14 +113,4 @@ function toMasterTypes(model: CausalLM): void {
       ? new Parameter({ shape: parameter.shape, dtype: "float32" })
       : undefined,
   );
-}
-
-/** Weights with four bits for those of frozen linear layers; one at a time is unpacked into the model's dtype. */
-function quantizedWeights(model: CausalLM): { readonly stored: number; readonly unpacked: number } {
-  const packed = [...model.linearLayers()]
-    .map(([, { weight }]) => weight)
-    .filter(({ trainable }) => !trainable);
-  const saved = packed.reduce((total, w) => total + bytesOf(w) - w.numel * nf4BytesPerWeight, 0);
-  const largest = Math.max(0, ...packed.map(({ numel }) => numel));
-  return { stored: Math.round(weightBytes(model) - saved), unpacked: largest * dtypeBytes(model.dtype) };
 }

@@ -7,6 +7,7 @@ import { Embedding } from "../nn/embedding.js";
 import type { Module } from "../nn/module.js";
 import type { AdamW } from "../optim/index.js";
 import type { LoraModel } from "../peft/lora.js";
+import { parameterCounts } from "../quantization/index.js";
 import type { Parameter } from "../tensor/index.js";
 import type { AllCarried } from "../training/carried.js";
 import {
@@ -116,8 +117,7 @@ export class SavedRun {
     const tables = new Set<Parameter>();
     for (const [, module] of model.namedModules()) if (module instanceof Embedding) tables.add(module.weight);
     let weights = 0;
-    for (const [, parameter] of model.namedParameters())
-      if (!tables.has(parameter)) weights += parameter.shape.reduce((a, b) => a * b, 1);
+    for (const [parameter, count] of parameterCounts(model)) if (!tables.has(parameter)) weights += count;
     return weights;
   }
 

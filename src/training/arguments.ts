@@ -102,9 +102,12 @@ export type TrainingArguments = z.output<typeof trainingSchema>;
 const camelCase = (name: string): string =>
   name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
-/** `perDeviceTrainBatchSize` to `per_device_train_batch_size`, as the option is called in files and errors. */
+/**
+ * `perDeviceTrainBatchSize` to `per_device_train_batch_size`, as the option is called in files and errors. A number begins a
+ * word where letters follow it, as in `bnb_4bit_quant_type`, and else ends one, as in `adam_beta1`.
+ */
 export const optionName = (name: string): string =>
-  name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  name.replace(/[A-Z]|\d+(?=[a-z])/g, (start) => `_${start.toLowerCase()}`);
 
 /** Options as they may come: camelCase from code, snake_case from files. Unknown ones are refused when parsed. */
 export function camelCaseKeys(options: Readonly<Record<string, unknown>>): Record<string, unknown> {

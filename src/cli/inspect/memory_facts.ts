@@ -24,18 +24,19 @@ export interface GenerationFacts extends GenerationMemory {
   readonly total: number;
 }
 
-/** @param make a model without weights, anew each time */
+/** @param make a model without weights, anew each time, in 4 bits or not */
 export function trainingFacts(
-  make: () => CausalLM,
+  make: (options: { readonly inFourBits: boolean }) => CausalLM,
   batch: BatchShape,
   lora: LoraOptions,
+  ways: readonly Method[] = methods,
 ): readonly TrainingFacts[] {
-  return methods.flatMap((method) =>
+  return ways.flatMap((method) =>
     [false, true].map((gradientCheckpointing) => {
-      const model = make();
+      const model = make({ inFourBits: method === "qlora" });
       if (method !== "full") attachWithoutValues(model, lora);
       const shape = { ...batch, gradientCheckpointing };
-      const memory = trainingMemory(model, shape, { quantized: method === "qlora" });
+      const memory = trainingMemory(model, shape);
       return { method, gradientCheckpointing, ...memory };
     }),
   );

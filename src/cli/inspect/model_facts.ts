@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { CraftError } from "../../errors.js";
 import { openCheckpoint, type CausalLM } from "../../models/index.js";
 import { Embedding } from "../../nn/index.js";
+import { parameterCounts } from "../../quantization/index.js";
 import type { Parameter } from "../../tensor/index.js";
 
 /** Numbers of parameters, by where they are. */
@@ -26,12 +27,13 @@ export interface StoredFacts {
 
 /** Counts the parameters of a model without adapters. */
 export function countParameters(model: CausalLM): ParameterCounts {
+  const counts = parameterCounts(model);
   const sum = (parameters: Iterable<Parameter>): number =>
-    [...parameters].reduce((total, { numel }) => total + numel, 0);
+    [...parameters].reduce((total, parameter) => total + (counts.get(parameter) ?? 0), 0);
   const tables = new Set<Parameter>();
   for (const [, module] of model.namedModules()) if (module instanceof Embedding) tables.add(module.weight);
   const head = model.headWeight();
-  const total = sum(model.parameters());
+  const total = sum(counts.keys());
   const embedding = sum(tables);
   const ownHead = tables.has(head) ? 0 : head.numel;
   return { total, embedding, layers: total - embedding - ownHead, head: ownHead };

@@ -6,7 +6,7 @@ import type { Method } from "./memory_facts.js";
 const names: Readonly<Record<Method, string>> = {
   full: "full fine-tuning",
   lora: "LoRA",
-  qlora: "QLoRA (NF4)",
+  qlora: "QLoRA",
 };
 
 /** Bytes in decimal units, as disks and `craft doctor` count. */

@@ -49,7 +49,7 @@ describe("craft inspect", () => {
     expect(stdout).toMatch(/^on disk +\d+ kB, float32, 1 file$/m);
     expect(stdout).toMatch(/^LoRA +rank 8 on c_attn: [\d,]+ trained/m);
     expect(stdout).toMatch(/^Memory for 8 rows of \d+ tokens in float32, estimated from the shapes; /m);
-    expect(stdout).toMatch(/^QLoRA \(NF4\), checkpointing .* yes$/m);
+    expect(stdout).toMatch(/^QLoRA, checkpointing .* yes$/m);
   });
 
   it("knows a model of seven billion parameters by its config alone, and that it does not fit", async () => {

@@ -13,7 +13,8 @@ import {
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { CRAFTSFTConfig, CRAFTSFTTrainer, type CRAFTSFTOptions } from "../../../src/craft/index.js";
-import type { LoraConfig } from "../../../src/peft/lora.js";
+import type { QuantizationOptions } from "../../../src/models/index.js";
+import type { LoraOptions } from "../../../src/peft/index.js";
 import { SFTConfig, SFTTrainer, type SFTOptions } from "../../../src/trainers/index.js";
 import { loadTorch } from "../../../src/torch/torch.js";
 import type { TrainerCallback } from "../../../src/training/index.js";
@@ -25,7 +26,9 @@ const newFolder = temporaryFolders();
 interface Kind {
   readonly name: string;
   readonly craft?: CRAFTSFTOptions;
-  readonly lora?: Partial<LoraConfig>;
+  readonly lora?: LoraOptions;
+  /** Layers in 4 bits. */
+  readonly quantization?: QuantizationOptions;
   /** What the run leaves that must be the same byte for byte. */
   readonly files: readonly string[];
 }
@@ -66,6 +69,19 @@ const kinds: readonly Kind[] = [
     lora: { ...lora, initLoraWeights: "pissa", useRslora: true, rankPattern: { o_proj: 3 } },
     files: ["adapter_model.safetensors", "adapter_config.json"],
   },
+  {
+    name: "SFT with QLoRA and dropout",
+    lora: { ...lora, targetModules: "all-linear" },
+    quantization: { loadIn4bit: true, bnb4bitQuantType: "nf4", bnb4bitUseDoubleQuant: true },
+    files: ["adapter_model.safetensors", "adapter_config.json"],
+  },
+  {
+    name: "CRAFT with pairs and QLoRA",
+    craft,
+    lora,
+    quantization: { loadIn4bit: true },
+    files: ["adapter_model.safetensors", "craft.safetensors"],
+  },
 ];
 
 /** Rows for 3 windows an epoch, the last of them short. */
@@ -84,11 +100,11 @@ const common: SFTOptions = {
 };
 
 async function train(
-  { craft, lora: peftConfig }: Pick<Kind, "craft" | "lora">,
+  { craft, lora: peftConfig, quantization }: Pick<Kind, "craft" | "lora" | "quantization">,
   options: SFTOptions,
   callbacks: readonly TrainerCallback[] = [],
 ): Promise<void> {
-  const model = await tinyModel();
+  const model = await tinyModel({ quantization });
   const shared = { model, peftConfig, trainDataset: rows, callbacks };
   try {
     if (craft === undefined)

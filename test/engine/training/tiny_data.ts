@@ -1,14 +1,14 @@
 /** @file A Llama of 5,456 weights and rows for it, for tests and for processes that tests start. */
 import { join } from "node:path";
-import { AutoModelForCausalLM, type CausalLM } from "../../../src/models/index.js";
+import { AutoModelForCausalLM, type CausalLM, type LoadOptions } from "../../../src/models/index.js";
 import { Random } from "../../../src/random.js";
 
 export const modelFolder = join(import.meta.dirname, "../../fixtures/trl/model");
 export const vocabulary = 48;
 
 /** The model, new, in float32. */
-export const tinyModel = (): Promise<CausalLM> =>
-  AutoModelForCausalLM.fromPretrained(modelFolder, { dtype: "float32" });
+export const tinyModel = (options: LoadOptions = {}): Promise<CausalLM> =>
+  AutoModelForCausalLM.fromPretrained(modelFolder, { dtype: "float32", ...options });
 
 export interface TokenRow {
   readonly input_ids: readonly number[];

@@ -291,7 +291,23 @@ describe("Llama config", () => {
     ],
     [
       { quantization_config: { quant_method: "gptq" } },
-      'config.json, quantization_config = {"quant_method":"gptq"}: weights that were saved quantised are not supported. Use the unquantised model.',
+      "config.json, quantization_config.quant_method = gptq: is not supported. Use the unquantised model, or one in 4 bits by bitsandbytes.",
+    ],
+    [
+      { quantization_config: { quant_method: "awq", bits: 4 } },
+      "config.json, quantization_config.quant_method = awq: is not supported. Use the unquantised model, or one in 4 bits by bitsandbytes.",
+    ],
+    [
+      { quantization_config: { quant_method: "bitsandbytes", load_in_8bit: true } },
+      "config.json, quantization_config.load_in_8bit = true: only weights in 4 bits are supported. Use the unquantised model, or one in 4 bits by bitsandbytes.",
+    ],
+    [
+      { quantization_config: { load_in_4bit: true, bnb_4bit_quant_type: "int4" } },
+      "config.json, quantization_config.bnb_4bit_quant_type = int4: is not a type of 4 bits. There are nf4, fp4.",
+    ],
+    [
+      { quantization_config: { load_in_4bit: true, bnb_4bit_quant_storage: "bfloat16" } },
+      "config.json, quantization_config.bnb_4bit_quant_storage = bfloat16: is not supported as storage; uint8 is. Use the unquantised model, or one in 4 bits by bitsandbytes.",
     ],
     [{ hidden_size: 0 }, "config.json, hidden_size = 0: must be at least 1."],
     [{ hidden_size: 12.5 }, "config.json, hidden_size = 12.5: must be an integer."],

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { CRAFTSFTConfig } from "../../../src/craft/config.js";
 import { SFTConfig, sftFields } from "../../../src/trainers/sft/config.js";
-import { optionName } from "../../../src/training/arguments.js";
+import { camelCaseKeys, optionName } from "../../../src/training/arguments.js";
 
 const errorOf = (make: () => unknown): string => {
   try {
@@ -23,6 +23,16 @@ describe("spellings", () => {
     const snake = new CRAFTSFTConfig({ craft_alpha: 0.3, per_device_train_batch_size: 2, adam_beta1: 0.8 });
     expect(snake.values).toEqual(camel.values);
     expect([camel.values.craftAlpha, camel.values.adamBeta1]).toEqual([0.3, 0.8]);
+  });
+
+  it.each([
+    ["bnb_4bit_quant_type", "bnb4bitQuantType"],
+    ["load_in_4bit", "loadIn4bit"],
+    ["llm_int8_skip_modules", "llmInt8SkipModules"],
+    ["adam_beta1", "adamBeta1"],
+  ])("have numbers where Python has them: %s", (snake, camel) => {
+    expect(optionName(camel)).toBe(snake);
+    expect(camelCaseKeys({ [snake]: 1 })).toEqual({ [camel]: 1 });
   });
 
   it("must not both be given", () => {
