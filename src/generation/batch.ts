@@ -140,12 +140,13 @@ export class Batch {
   }
 
   #choice(index: number): Fed<Choice> {
-    const { sampling, repetitionPenalty, logProbs } = this.#settings;
+    const { sampling, repetitionPenalty, logProbs, logProbsTemperature } = this.#settings;
     const scalar = (value: number): HostTensor => new HostTensor([value], [], "float64");
     return {
       penalty:
         repetitionPenalty === undefined ? undefined : new HostTensor([repetitionPenalty], [], "float32"),
       logProbs,
+      logProbsTemperature: logProbsTemperature === undefined ? undefined : scalar(logProbsTemperature),
       sampling: sampling && {
         temperature: scalar(sampling.temperature),
         topK: sampling.topK,

@@ -11,6 +11,8 @@ export type Choice = {
   readonly penalty: Tensor | undefined;
   /** Tell log-probabilities: of the token chosen and of this many likeliest ones. Part of the program. */
   readonly logProbs: number | undefined;
+  /** What logits are divided by for them, a float64 scalar; 1 if undefined. */
+  readonly logProbsTemperature: Tensor | undefined;
 };
 
 export type Sampling = Filters & {
@@ -28,7 +30,7 @@ export type Chosen = {
   readonly logProbs: LogProbs | undefined;
 };
 
-/** By the model itself: log softmax of its logits in float32, before penalty, temperature and filters. */
+/** By the model itself: log softmax of its logits in float32 over a temperature, before penalty and filters. */
 export type LogProbs = {
   /** Of the token chosen, [rows]. */
   readonly chosen: Tensor;
@@ -49,7 +51,7 @@ export function choose(logits: Tensor, choice: Choice, seen?: Tensor): Chosen {
     token,
     sound,
     seen: seen?.scatterAdd(1, token, ones(token.shape, "int32")),
-    logProbs: choice.logProbs === undefined ? undefined : logProbsOf(wide, token, choice.logProbs),
+    logProbs: choice.logProbs === undefined ? undefined : logProbsOf(wide, token, choice),
   };
 }
 
@@ -71,8 +73,12 @@ function draw(scores: Tensor, sampling: Sampling): Picked {
   return { token: minimum(token, chances.size(1) - 1), sound: total.reshape([rows]) };
 }
 
-function logProbsOf(logits: Tensor, token: Tensor, count: number): LogProbs {
-  const all = logits.logSoftmax(-1);
+function logProbsOf(
+  logits: Tensor,
+  token: Tensor,
+  { logProbs: count = 0, logProbsTemperature: t }: Choice,
+): LogProbs {
+  const all = (t === undefined ? logits : logits.div(t.to(logits.dtype))).logSoftmax(-1);
   return {
     chosen: all.gather(1, token).reshape([-1]),
     top: count === 0 ? undefined : all.topk(count, -1),

@@ -43,9 +43,11 @@ export interface GenerateOptions {
   readonly numReturnSequences?: number | undefined;
   /**
    * Also tell the log-probability of each token that was chosen, and of this many likeliest tokens in its place; 0 is the
-   * chosen one alone. By the model itself: before penalty, temperature and filters.
+   * chosen one alone. By the model itself: before penalty, temperature and filters; but see `logProbsTemperature`.
    */
   readonly logProbs?: number | undefined;
+  /** Logits are divided by this before log-probabilities are taken, as policies are when they are trained. Default 1. */
+  readonly logProbsTemperature?: number | undefined;
   /** Beam search with this many beams, as in transformers. Default: generation_config.json's, else 1, which is none. */
   readonly numBeams?: number | undefined;
   /** Of beam search: scores are divided by length^p, so that p > 0 favours long sequences. Default 1. */

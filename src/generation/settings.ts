@@ -19,6 +19,8 @@ export interface GenerateSettings {
   readonly stopText: { readonly strings: readonly string[]; readonly tokenizer: StreamTokenizer } | undefined;
   readonly copies: number;
   readonly logProbs: number | undefined;
+  /** Undefined for 1. */
+  readonly logProbsTemperature: number | undefined;
   readonly beams: BeamSettings | undefined;
   readonly padTokenId: number;
   readonly batchSize: number;
@@ -53,6 +55,7 @@ const accepted = {
   tokenizer: true,
   numReturnSequences: true,
   logProbs: true,
+  logProbsTemperature: true,
   numBeams: true,
   lengthPenalty: true,
   earlyStopping: true,
@@ -102,6 +105,7 @@ export function checkOptions(model: CausalLM, options: GenerateOptions): Generat
     copies,
     logProbs:
       options.logProbs === undefined ? undefined : integer("logProbs", options.logProbs, 0, vocabSize),
+    logProbsTemperature: logProbsTemperature(options),
     beams:
       numBeams === 1
         ? undefined
@@ -194,6 +198,18 @@ function newTokens(
     reason: "is missing, and generation_config.json does not say how long an answer may be",
     remedy: "Give the most tokens to add to a row.",
   });
+}
+
+function logProbsTemperature({ logProbs, logProbsTemperature: given }: GenerateOptions): number | undefined {
+  if (given === undefined) return undefined;
+  if (logProbs === undefined)
+    throw new CraftError({
+      subject: "logProbsTemperature",
+      value: given,
+      reason: "is of log-probabilities, which are not asked for",
+      remedy: "Give logProbs, or leave it out.",
+    });
+  return number("logProbsTemperature", given, { above: 0 }) === 1 ? undefined : given;
 }
 
 function stopText({ stopStrings = [], tokenizer }: GenerateOptions): GenerateSettings["stopText"] {

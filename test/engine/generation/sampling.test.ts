@@ -85,6 +85,7 @@ describe("sampling", () => {
         sampling: { uniform, temperature: t, topK: 0, topP: undefined, minP: undefined },
         penalty: undefined,
         logProbs: undefined,
+        logProbsTemperature: undefined,
       }),
     );
     // Chances 0, 1/4, 0, 1/2, 1/4, 0.

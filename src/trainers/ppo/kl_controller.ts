@@ -1,0 +1,48 @@
+/** @file How strongly divergence from the reference is punished, as training goes on. */
+import type { Carried, CarriedValues } from "../../training/carried.js";
+
+export interface KlControllerOptions {
+  /** The coefficient at the beginning. */
+  readonly initial: number;
+  /** The divergence of a completion, in nats, that the coefficient is steered to; undefined leaves it as it is. */
+  readonly target: number | undefined;
+  /** Completions in which an error of 100 % changes the coefficient by a factor of e, about; below `clip` it is less. */
+  readonly horizon: number;
+}
+
+/** A relative error counts for no more than this. */
+const clip = 0.2;
+
+/**
+ * The coefficient of the divergence. Fixed, or adapted after each rollout of n completions with mean divergence k to a
+ * target t: c <- c (1 + clip(k / t - 1, -0.2, 0.2) n / horizon) (Ziegler et al. 2019).
+ */
+export class KlController implements Carried {
+  readonly #options: KlControllerOptions;
+  #value: number;
+
+  constructor(options: KlControllerOptions) {
+    this.#options = options;
+    this.#value = options.initial;
+  }
+
+  get value(): number {
+    return this.#value;
+  }
+
+  /** @param kl mean over the completions of the sum over their tokens */
+  update(kl: number, completions: number): void {
+    const { target, horizon } = this.#options;
+    if (target === undefined) return;
+    const error = Math.min(clip, Math.max(-clip, kl / target - 1));
+    this.#value *= 1 + (error * completions) / horizon;
+  }
+
+  state(): CarriedValues {
+    return { numbers: { coefficient: [this.#value] } };
+  }
+
+  restore({ numbers }: CarriedValues): void {
+    this.#value = numbers!["coefficient"]![0]!;
+  }
+}
