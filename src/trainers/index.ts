@@ -5,10 +5,14 @@ export {
   type ComposableTrainer,
   type TrainOptions,
 } from "./base_trainer.js";
+export { GRPOConfig, grpoFields, grpoSchema, type GRPOArguments, type GRPOOptions } from "./grpo/config.js";
+export { GRPOTrainer, type GRPOTrainerOptions } from "./grpo/trainer.js";
 export type { Evaluation, RunParts, TrainingParts } from "./parts.js";
 export { plainFields, TrainingArguments, type TrainingOptions, type TrainingValues } from "./plain/config.js";
 export { languageModelingInputs, type Inputs } from "./plain/inputs.js";
 export type { ComputedLoss, SummedLoss } from "./plain/objective.js";
+export * from "./rewards/index.js";
+export type { SampledCompletion, SampleRequest, Sampler } from "./rollouts/sampler.js";
 export type { Rows } from "./rows.js";
 export { SFTConfig, sftFields, sftSchema, type SFTArguments, type SFTOptions } from "./sft/config.js";
 export { SFTObjective } from "./sft/objective.js";

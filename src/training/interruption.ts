@@ -1,8 +1,11 @@
 /** @file Ctrl-C and other ways to stop a run from outside. */
 import { CraftError } from "../errors.js";
 
-/** What stopped a run: a signal of the operating system, or an AbortSignal. */
-export type InterruptionCause = "SIGINT" | "SIGTERM" | "abort";
+/**
+ * What stopped a run: a signal of the operating system, an AbortSignal, or a failure of something outside that it cannot
+ * go on without, such as rewards.
+ */
+export type InterruptionCause = "SIGINT" | "SIGTERM" | "abort" | "failure";
 
 /** A run was stopped from outside. All that it did up to its last step is in {@link checkpoint}. */
 export class TrainingInterrupted extends CraftError {
@@ -16,7 +19,7 @@ export class TrainingInterrupted extends CraftError {
     super({
       subject: "training",
       value: signal,
-      reason: `was stopped after step ${step}, and all of it is in ${checkpoint}`,
+      reason: `was stopped after step ${step}, and all of it is in ${checkpoint}${because(signal, cause)}`,
       remedy: "Go on with resume_from_checkpoint: true (--resume).",
       cause,
     });
@@ -25,6 +28,9 @@ export class TrainingInterrupted extends CraftError {
     this.step = step;
   }
 }
+
+const because = (signal: InterruptionCause, cause: unknown): string =>
+  signal === "failure" && cause instanceof Error ? `; ${cause.message}` : "";
 
 /** Thrown to leave the work at hand; the loop turns it into {@link TrainingInterrupted}. */
 export class Stopped extends Error {

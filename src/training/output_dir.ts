@@ -71,7 +71,7 @@ const runFiles = new RegExp(
   [
     checkpointPattern.source,
     leftover.source,
-    "^(log\\.jsonl|report\\.html|craft\\.safetensors|trainer_state\\.json|runs)$",
+    "^(log\\.jsonl|report\\.html|(craft|modules)\\.safetensors|trainer_state\\.json|runs|completions)$",
     "^(config|generation_config|adapter_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\\.json$",
     "^(adapter_model|model|model-\\d{5}-of-\\d{5})\\.safetensors$",
     "^(model\\.safetensors\\.index\\.json|tokenizer\\.model|merges\\.txt|chat_template\\.jinja|additional_chat_templates)$",

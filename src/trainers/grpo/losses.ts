@@ -5,7 +5,6 @@ import {
   clamp,
   exp,
   indexSelect,
-  mean,
   minimum,
   scatterAdd,
   sigmoid,
@@ -16,16 +15,7 @@ import {
   type Tensor,
 } from "../../tensor/index.js";
 
-export const grpoLossTypes = [
-  "grpo",
-  "bnpo",
-  "dr_grpo",
-  "dapo",
-  "luspo",
-  "cispo",
-  "sapo",
-  "vespo",
-] as const;
+export const grpoLossTypes = ["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"] as const;
 export type GRPOLossType = (typeof grpoLossTypes)[number];
 
 export interface GRPOLossOptions {
@@ -153,6 +143,11 @@ class Completions {
     return sum(x.mul(this.#tokens.mask)).div(sum(this.#tokens.mask).maximum(1));
   }
 
+  /** Mean of the completions' means; those of no token do not count. */
+  meanOfMeans(x: Tensor): Tensor {
+    return sum(this.means(x)).div(sum(this.#counted.gt(0).to(x.dtype)).maximum(1));
+  }
+
   /** The smallest and the largest of the completions' means; those of no token have none. */
   extremes(x: Tensor): { readonly least: Tensor; readonly most: Tensor } {
     const means = this.means(x);
@@ -197,15 +192,23 @@ function policyLoss(tokens: GRPOTokens, options: GRPOLossOptions, shift: PolicyS
       const phi = vespoWeights(tokens, options, shift);
       return {
         loss: phi.mul(advantages).mul(logProbs).neg(),
-        metrics: { "vespo/phi_seq_mean": mean(shift.rows.means(phi)) },
+        metrics: { "vespo/phi_seq_mean": shift.rows.meanOfMeans(phi) },
       };
     }
-    default:
+    case "grpo":
+    case "bnpo":
+    case "dr_grpo":
+    case "dapo":
+    case "luspo":
       return clippedLoss(advantages, options, shift);
   }
 }
 
-function clippedLoss(advantages: Tensor, options: GRPOLossOptions, { ratio, rows }: PolicyShift): TokenLosses {
+function clippedLoss(
+  advantages: Tensor,
+  options: GRPOLossOptions,
+  { ratio, rows }: PolicyShift,
+): TokenLosses {
   const { epsilon, epsilonHigh = epsilon, delta } = options;
   const clipped = clamp(ratio, 1 - epsilon, 1 + epsilonHigh).mul(advantages);
   const bounded = delta === undefined ? ratio : clamp(ratio, undefined, delta);
@@ -231,7 +234,7 @@ const meanOfFlags = (
 ): Tensor =>
   importanceSamplingLevel === "token"
     ? rows.mean(flags.to("float32"))
-    : mean(rows.means(flags.to("float32")));
+    : rows.meanOfMeans(flags.to("float32"));
 
 /** phi of VESPO at each token, without a gradient. */
 function vespoWeights(
@@ -239,12 +242,14 @@ function vespoWeights(
   options: GRPOLossOptions,
   { difference, rows }: PolicyShift,
 ): Tensor {
-  const logWeight = rows.at(
-    clamp(rows.sums(clamp(difference.stopGradient(), -20, 20)), Math.log(1e-8), 20),
-  );
+  const logWeight = rows.at(clamp(rows.sums(clamp(difference.stopGradient(), -20, 20)), Math.log(1e-8), 20));
   const positive = advantages.ge(0);
   const k = where(positive, options.vespoKPos, options.vespoKNeg);
-  const lambda = where(positive, Math.max(1e-4, options.vespoLambdaPos), Math.max(1e-4, options.vespoLambdaNeg));
+  const lambda = where(
+    positive,
+    Math.max(1e-4, options.vespoLambdaPos),
+    Math.max(1e-4, options.vespoLambdaNeg),
+  );
   return exp(lambda.add(k.mul(logWeight)).sub(lambda.mul(exp(logWeight)))).stopGradient();
 }
 

@@ -18,6 +18,7 @@ export {
   type LengthUnit,
   type SoftOverlongOptions,
 } from "./form.js";
+export { rewardModel, type RewardModelOptions } from "./model.js";
 export {
   type NamedReward,
   type Reward,

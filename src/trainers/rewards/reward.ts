@@ -28,9 +28,9 @@ export interface RewardInput {
   /** Aborted when the time limit is over. */
   readonly signal: AbortSignal;
   /** Adds a column to the table of completions. */
-  logExtra(column: string, values: readonly unknown[]): void;
+  readonly logExtra: (column: string, values: readonly unknown[]) => void;
   /** Adds a number to the log entry; several in one are averaged. */
-  logMetric(name: string, value: number): void;
+  readonly logMetric: (name: string, value: number) => void;
 }
 
 /** A number for each completion; null where the function does not apply. */
@@ -48,8 +48,15 @@ export interface NamedReward {
 /** Functions by their own name, or named. */
 export type Reward = RewardFunction | NamedReward;
 
-/** @throws CraftError for none, for functions without a name, and for two of one name. */
-export function namedRewards(rewards: Reward | readonly Reward[], subject = "rewardFuncs"): NamedReward[] {
+/**
+ * @param weights one for each, if any
+ * @throws CraftError for none, for functions without a name, for two of one name, and for other than one weight for each.
+ */
+export function namedRewards(
+  rewards: Reward | readonly Reward[],
+  weights?: readonly number[],
+): NamedReward[] {
+  const subject = "rewardFuncs";
   const list = isList(rewards) ? rewards : [rewards];
   if (list.length === 0)
     throw new CraftError({ subject, reason: "is empty, and without rewards there is nothing to learn" });
@@ -71,6 +78,12 @@ export function namedRewards(rewards: Reward | readonly Reward[], subject = "rew
       remedy: "Give a function, or { name, score } with one.",
     });
   });
+  if (weights !== undefined && weights.length !== named.length)
+    throw new CraftError({
+      subject: "reward_weights",
+      value: weights,
+      reason: `must be one for each of the ${named.length} rewards`,
+    });
   const twice = named.find(({ name }, i) => named.findIndex((other) => other.name === name) !== i);
   if (twice === undefined) return named;
   throw new CraftError({
@@ -83,19 +96,53 @@ export function namedRewards(rewards: Reward | readonly Reward[], subject = "rew
 
 const isList = (rewards: Reward | readonly Reward[]): rewards is readonly Reward[] => Array.isArray(rewards);
 
+/**
+ * The same input with a time limit. Texts stay unread until the function reads them: there may be none.
+ */
+export function withSignal(input: RewardInput, signal: AbortSignal): RewardInput {
+  return {
+    get prompts() {
+      return input.prompts;
+    },
+    get completions() {
+      return input.completions;
+    },
+    get texts() {
+      return input.texts;
+    },
+    promptIds: input.promptIds,
+    completionIds: input.completionIds,
+    columns: input.columns,
+    where: input.where,
+    trainerState: input.trainerState,
+    policy: input.policy,
+    signal,
+    logExtra: (column, values) => input.logExtra(column, values),
+    logMetric: (name, value) => input.logMetric(name, value),
+  };
+}
+
 /** The part of an input that is about one completion. */
 export function oneOf(input: RewardInput, i: number): RewardInput {
   const pick = <T>(list: readonly T[]): readonly T[] => [list[i]!];
-  const { columns } = input;
+  const { columns, trainerState, policy, signal } = input;
   return {
-    ...input,
-    prompts: pick(input.prompts),
-    completions: pick(input.completions),
-    texts: pick(input.texts),
+    get prompts() {
+      return pick(input.prompts);
+    },
+    get completions() {
+      return pick(input.completions);
+    },
+    get texts() {
+      return pick(input.texts);
+    },
     promptIds: pick(input.promptIds),
     completionIds: pick(input.completionIds),
     columns: Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, pick(values)])),
     where: pick(input.where),
+    trainerState,
+    policy,
+    signal,
     // What a batch logged in part cannot be put together again.
     logExtra: () => undefined,
     logMetric: () => undefined,

@@ -1,7 +1,7 @@
 /** @file Calls reward functions, and keeps their failures from ending a run. */
 import { setTimeout as wait } from "node:timers/promises";
 import { CraftError } from "../../errors.js";
-import { oneOf, type NamedReward, type RewardInput } from "./reward.js";
+import { oneOf, withSignal, type NamedReward, type RewardInput } from "./reward.js";
 
 export interface Scores {
   /** [completions][functions]; null where a function does not apply or has failed. */
@@ -20,6 +20,9 @@ export interface RewardScorerOptions {
 
 /** Batches in a row without a single reward, for failures, after which there is no use in going on. */
 const patience = 3;
+
+/** Rewards failed so often that there is no use in going on. */
+export class RewardsFailedError extends CraftError {}
 
 /** A function that did not come back in time. */
 class TimeLimitError extends Error {}
@@ -48,7 +51,7 @@ export class RewardScorer {
     this.names = options.rewards.map(({ name }) => name);
   }
 
-  /** @throws CraftError after three batches in which, for failures, no completion got any reward. */
+  /** @throws RewardsFailedError after three batches in which, for failures, no completion got any reward. */
   async score(input: RewardInput): Promise<Scores> {
     const { rewards } = this.#options;
     const columns = await Promise.all(rewards.map((reward) => this.#column(reward, input)));
@@ -89,7 +92,7 @@ export class RewardScorer {
       if (value === null || value === undefined) return null;
       if (typeof value === "number" && Number.isFinite(value)) return value;
       failed++;
-      this.#tell(reward, "value", input, i, `returned ${String(value)}, which is no finite number`);
+      this.#tell(reward, "value", input, i, `returned ${shown(value)}, which is no finite number`);
       return null;
     });
     return { values, failed };
@@ -113,7 +116,7 @@ export class RewardScorer {
     const { timeLimit } = this.#options;
     const limit = new AbortController();
     const over = new AbortController();
-    const work = Promise.resolve(score({ ...input, signal: limit.signal }));
+    const work = Promise.resolve(score(withSignal(input, limit.signal)));
     const late = wait(1000 * timeLimit, undefined, { signal: over.signal, ref: false }).then(() => {
       limit.abort();
       throw new TimeLimitError(`was not done after ${timeLimit} s`);
@@ -136,8 +139,9 @@ export class RewardScorer {
     what: string,
     cause?: unknown,
   ): void {
-    const why = cause instanceof Error ? `: ${cause.message}` : cause === undefined ? "" : `: ${String(cause)}`;
-    const example = `${input.where[i]}, completion ${JSON.stringify(shortened(input.texts[i] ?? ""))}`;
+    const why =
+      cause instanceof Error ? `: ${cause.message}` : cause === undefined ? "" : `: ${shown(cause)}`;
+    const example = `${input.where[i]}, completion ${shownCompletion(input, i)}`;
     const reason = `${what}${why} (${example})`;
     this.#lastFailure = new CraftError({ subject: `reward ${name}`, reason, cause });
     if (this.#told.has(`${name} ${kind}`)) return;
@@ -147,8 +151,8 @@ export class RewardScorer {
     );
   }
 
-  #givesUp(): CraftError {
-    return new CraftError({
+  #givesUp(): RewardsFailedError {
+    return new RewardsFailedError({
       subject: "rewards",
       reason: `for failures no completion of the last ${patience} batches has got any: ${this.#lastFailure?.message ?? ""}`,
       remedy: "Mend the reward function, and go on from the checkpoint.",
@@ -157,4 +161,14 @@ export class RewardScorer {
   }
 }
 
-const shortened = (text: string): string => (text.length > 120 ? `${text.slice(0, 120)}…` : text);
+/** The text of a completion, or its tokens where there is no tokenizer. */
+function shownCompletion(input: RewardInput, i: number): string {
+  const { tokenizer } = input.policy;
+  const shown = tokenizer === undefined ? input.completionIds[i]!.join(" ") : input.texts[i]!;
+  return JSON.stringify(shown.length > 120 ? `${shown.slice(0, 120)}…` : shown);
+}
+
+const shown = (value: unknown): string =>
+  typeof value === "number" || typeof value === "string"
+    ? String(value)
+    : (JSON.stringify(value) ?? typeof value);

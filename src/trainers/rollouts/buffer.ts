@@ -2,9 +2,13 @@
 import type { Carried, CarriedValues } from "../../training/carried.js";
 
 /** A prompt with a completion of it. */
-export interface CompletionRow {
+export interface Completed {
   readonly promptIds: readonly number[];
   readonly ids: readonly number[];
+}
+
+/** The same with what is known of it. */
+export interface CompletionRow extends Completed {
   /** Numbers of each token of the completion, by name. */
   readonly tokens: Readonly<Record<string, readonly number[]>>;
   /** Numbers of the completion, by name. */

@@ -2,13 +2,11 @@
 import { bucketSize } from "../../data/buckets.js";
 import { HostTensor } from "../../tensor/index.js";
 import type { Feeds } from "../../training/objective.js";
-import type { CompletionRow } from "./buffer.js";
+import type { Completed, CompletionRow } from "./buffer.js";
 
 export interface CompletionFeedsOptions {
   readonly padTokenId: number;
   readonly padToMultipleOf?: number | undefined;
-  /** Which rows count; the tokens of the others are left out. All by default. */
-  readonly counts?: (row: CompletionRow) => boolean;
 }
 
 /** Feeds, and the tokens of completions that they are about. */
@@ -23,10 +21,15 @@ export interface CompletionFeeds {
   readonly size: number;
 }
 
-/** Rows with the prompt first, padded on the right, where nothing looks at it. */
-export function completionFeeds(
-  rows: readonly CompletionRow[],
-  { padTokenId, padToMultipleOf, counts = () => true }: CompletionFeedsOptions,
+/**
+ * Rows with the prompt first, padded on the right, where nothing looks at it.
+ *
+ * @param counts whether the tokens of a row are wanted; those of all by default
+ */
+export function completionFeeds<Row extends Completed>(
+  rows: readonly Row[],
+  { padTokenId, padToMultipleOf }: CompletionFeedsOptions,
+  counts: (row: Row) => boolean = () => true,
 ): CompletionFeeds {
   const longest = Math.max(...rows.map(({ promptIds, ids }) => promptIds.length + ids.length));
   const length = bucketSize(longest, padToMultipleOf === undefined ? {} : { padToMultipleOf });
@@ -48,7 +51,8 @@ export function completionFeeds(
     return { from, length: ids.length };
   });
   const size = bucketSize(places.length);
-  const int64 = (values: readonly number[]): HostTensor => new HostTensor(filled(values, size), [size], "int64");
+  const int64 = (values: readonly number[]): HostTensor =>
+    new HostTensor(filled(values, size), [size], "int64");
   return {
     feeds: {
       inputIds: new HostTensor(inputIds, [rows.length, length], "int64"),
@@ -78,6 +82,12 @@ export function tokenNumbers(
   });
   return floats(values, size);
 }
+
+/** Numbers of all tokens, apart for each row. */
+export const splitTokens = (
+  { spans }: Pick<CompletionFeeds, "spans">,
+  values: readonly number[],
+): number[][] => spans.map(({ from, length }) => values.slice(from, from + length));
 
 const floats = (values: readonly number[], size: number): HostTensor =>
   new HostTensor(filled(values, size), [size], "float32");

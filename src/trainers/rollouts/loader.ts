@@ -4,7 +4,8 @@ import { collateRows, LoaderPlace, type Loader, type LoaderState } from "../../d
 import { BatchSampler } from "../../data/sampler.js";
 import { CraftError } from "../../errors.js";
 import { Random } from "../../random.js";
-import { RolloutBuffer, type CompletionRow, type Rollout } from "./buffer.js";
+import type { RolloutBuffer } from "./buffer.js";
+import { type CompletionRow, type Rollout } from "./buffer.js";
 import type { PromptRow } from "./prompts.js";
 
 /** The prompts of a rollout, with how errors name them. */
@@ -27,8 +28,6 @@ export interface RolloutLoaderOptions<Batch> {
   readonly dataset: Dataset<PromptRow>;
   /** Prompts of a rollout. */
   readonly prompts: number;
-  /** Completions of each prompt. */
-  readonly copies: number;
   /** Micro-batches that a rollout is cut into. */
   readonly microBatches: number;
   /** How often a rollout is gone through. */
@@ -37,6 +36,8 @@ export interface RolloutLoaderOptions<Batch> {
   readonly reshuffle: boolean;
   /** Prompts in a new order each epoch. */
   readonly shuffle: boolean;
+  /** Leave prompts that do not fill a rollout out of the epoch; else the last rollout has fewer. Default true. */
+  readonly dropLast?: boolean;
   readonly seed: number;
   readonly buffer: RolloutBuffer;
   /** Optimiser steps that are done. */
@@ -61,8 +62,8 @@ export class RolloutLoader<Batch> implements Loader<Batch> {
 
   /** @throws CraftError for fewer prompts than a rollout takes. */
   constructor(options: RolloutLoaderOptions<Batch>) {
-    const { dataset, prompts, microBatches, iterations, seed, shuffle } = options;
-    if (dataset.length < prompts)
+    const { dataset, prompts, microBatches, iterations, seed, shuffle, dropLast = true } = options;
+    if (dropLast && dataset.length < prompts)
       throw new CraftError({
         subject: dataset.name,
         value: `${dataset.length} prompts`,
@@ -76,7 +77,7 @@ export class RolloutLoader<Batch> implements Loader<Batch> {
       batchSize: prompts,
       seed,
       shuffle,
-      dropLast: true,
+      dropLast,
     });
     this.length = this.#sampler.length * this.#each;
     this.#place = new LoaderPlace(this.length);
@@ -91,15 +92,15 @@ export class RolloutLoader<Batch> implements Loader<Batch> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Batch> {
-    const { microBatches, copies, prompts, collate, step } = this.#options;
-    const size = (prompts * copies) / microBatches;
+    const { microBatches, collate, step } = this.#options;
     for (const { epoch, position } of this.#place.restOfEpoch()) {
       const index = Math.floor(position / this.#each);
       const rollout = await this.#rollout(epoch, index);
+      const size = rollout.rows.length / microBatches;
       const within = position - index * this.#each;
       const iteration = Math.floor(within / microBatches);
       const from = (within - iteration * microBatches) * size;
-      const places = [...this.#order(rollout.number, iteration).slice(from, from + size)];
+      const places = [...this.#order(rollout, iteration).slice(from, from + size)];
       const rows = places.map((place) => rollout.rows[place]!);
       yield collate({ rows, places, rollout, fresh: rollout.step === step() });
     }
@@ -119,10 +120,8 @@ export class RolloutLoader<Batch> implements Loader<Batch> {
     return made;
   }
 
-  #order(rollout: number, iteration: number): Uint32Array {
-    const { seed, prompts, copies, reshuffle } = this.#options;
-    return new Random(seed, "rollout_order", rollout, reshuffle ? iteration : 0).permutation(
-      prompts * copies,
-    );
+  #order({ number, rows }: Rollout, iteration: number): Uint32Array {
+    const { seed, reshuffle } = this.#options;
+    return new Random(seed, "rollout_order", number, reshuffle ? iteration : 0).permutation(rows.length);
   }
 }

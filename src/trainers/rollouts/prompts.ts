@@ -61,7 +61,12 @@ function promptOf(row: object, where: string, options: PromptOptions): PromptRow
   const { tokenizer, chatTemplateKwargs } = options;
   if ((column(row, "prompt") ?? undefined) === undefined) {
     if ((column(row, "input_ids") ?? undefined) === undefined)
-      throw missingColumn(row, ["prompt"], where, "Rows need a prompt, of text or messages, or its input_ids");
+      throw missingColumn(
+        row,
+        ["prompt"],
+        where,
+        "Rows need a prompt, of text or messages, or its input_ids",
+      );
     const promptIds = Array.from(tokenColumn(row, "input_ids", where));
     const prompt = tokenizer?.decode(promptIds, { skipSpecialTokens: true });
     return { prompt, promptIds, columns: without(row, "input_ids") };

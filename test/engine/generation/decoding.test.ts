@@ -122,6 +122,25 @@ describe("a repetition penalty", () => {
   });
 });
 
+describe("log-probabilities at a temperature", () => {
+  it("are those of the logits over it", async () => {
+    const options = { inputIds: expected.prompts.slice(0, 2), maxNewTokens: 2, logProbs: 5 };
+    const plain = await generator.generate({ ...options, logProbs: model.shape.vocabSize });
+    const warm = await generator.generate({ ...options, logProbsTemperature: 2.5 });
+    expect(warm.sequences).toEqual(plain.sequences);
+    for (const [row, places] of warm.logProbs!.entries())
+      for (const [place, { logProb, top }] of places.entries()) {
+        const all = plain.logProbs![row]![place]!;
+        const total = Math.log(all.top.reduce((sum, each) => sum + Math.exp(each.logProb / 2.5), 0));
+        expect(logProb).toBeCloseTo(all.logProb / 2.5 - total, 4);
+        expect(top[4]!.logProb).toBeCloseTo(all.top[4]!.logProb / 2.5 - total, 4);
+      }
+    await expect(generator.generate({ ...options, logProbsTemperature: 0 })).rejects.toThrow(
+      "logProbsTemperature = 0",
+    );
+  });
+});
+
 describe("beam search finds what transformers finds", () => {
   it.each(
     expected.beams.map(

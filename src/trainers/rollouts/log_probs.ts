@@ -1,0 +1,78 @@
+/** @file Log-probabilities of completions that are there. */
+import type { CausalLM } from "../../models/causal_lm.js";
+import { tokenLogProbs, type TokenLogProbs } from "../../nn/index.js";
+import { compile, type Compiled, type Tensor } from "../../tensor/index.js";
+import type { TracedFeeds } from "../../training/objective.js";
+import type { Completed } from "./buffer.js";
+import { completionFeeds, splitTokens, type CompletionFeedsOptions } from "./feeds.js";
+
+/**
+ * Traced. What the policy says of the tokens of completions, by {@link completionFeeds}: each [n], with logits divided by
+ * the temperature.
+ */
+export function completionLogProbs(
+  model: CausalLM,
+  feeds: TracedFeeds,
+  options: { readonly temperature: number; readonly entropyGradient?: boolean },
+): TokenLogProbs {
+  return fromHidden(
+    model,
+    model.hiddenStates(feeds["inputIds"]!, { at: feeds["positions"]! }),
+    feeds,
+    options,
+  );
+}
+
+/** The same from hidden states that are there already. @param hidden [n, size] */
+export const fromHidden = (
+  model: CausalLM,
+  hidden: Tensor,
+  { labels }: TracedFeeds,
+  options: { readonly temperature: number; readonly entropyGradient?: boolean },
+): TokenLogProbs =>
+  tokenLogProbs({
+    hidden: hidden.to(model.dtype),
+    weight: model.headWeight(),
+    softcap: model.logitSoftcap,
+    labels: labels!,
+    ...options,
+  });
+
+/** Computes log-probabilities of completions by a model, without gradients. */
+export class LogProbScorer {
+  readonly #program: Compiled<[TracedFeeds], Tensor>;
+  readonly #options: CompletionFeedsOptions & { readonly batchSize: number };
+
+  constructor(
+    model: CausalLM,
+    {
+      temperature,
+      ...options
+    }: CompletionFeedsOptions & { readonly batchSize: number; readonly temperature: number },
+  ) {
+    this.#options = options;
+    this.#program = compile(
+      (feeds: TracedFeeds) => completionLogProbs(model, feeds, { temperature }).logProbs,
+      {
+        cacheSize: 64,
+        device: model.headWeight().value.device,
+      },
+    );
+  }
+
+  /** Of each row, the log-probability of each token of its completion. */
+  async score(rows: readonly Completed[]): Promise<number[][]> {
+    const { batchSize } = this.#options;
+    const found: number[][] = [];
+    for (let from = 0; from < rows.length; from += batchSize) {
+      const some = completionFeeds(rows.slice(from, from + batchSize), this.#options);
+      using logProbs = await this.#program(some.feeds);
+      found.push(...splitTokens(some, logProbs.toNumbers()));
+    }
+    return found;
+  }
+
+  dispose(): void {
+    this.#program.dispose();
+  }
+}
