@@ -30,19 +30,20 @@ export const balances = (
 /**
  * The mixture that the options ask for, and what it carries from step to step.
  *
- * @param base the task of the base objective
+ * @param base the tasks of the base objective, with what each counts in its loss
  */
 export function craftMixture(
   args: MixingArguments,
-  base: string,
+  base: Readonly<Record<string, number>>,
 ): {
   readonly mixture: Mixture;
   readonly carried: AllCarried;
 } {
-  const factors = { [base]: args.craftAlpha, contrastive: 1 - args.craftAlpha };
+  const own = Object.entries(base).map(([task, share]) => [task, args.craftAlpha * share] as const);
+  const factors = { ...Object.fromEntries(own), contrastive: 1 - args.craftAlpha };
   if (!balances(args)) return { mixture: new FixedMixture(factors), carried: {} };
   const clip = args.craftGradientClipPerTask ? args.craftGradientClipValue : undefined;
-  const mixture = new BalancedMixture({ factors, balancer: balancerOf(args, [base, "contrastive"]), clip });
+  const mixture = new BalancedMixture({ factors, balancer: balancerOf(args, Object.keys(factors)), clip });
   return { mixture, carried: { balancing: mixture } };
 }
 

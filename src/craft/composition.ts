@@ -80,7 +80,8 @@ export class CraftComposition<Batch> {
     const args = this.#args;
     const { model } = trainer;
     const { objective } = parts;
-    requireOwnName(objective.name);
+    const shares = parts.shares ?? { [objective.name]: 1 };
+    for (const task of Object.keys(shares)) requireOwnName(task);
     if (args.craftDebug) trainer.notice(String(this.#options.args.explain()));
     requireDropout(
       args,
@@ -92,7 +93,7 @@ export class CraftComposition<Batch> {
     requireSomethingToLearn(args, beta, objective.name, shared);
     const evaluations = await this.#evaluations(trainer, objective.name);
     const nce = this.#lossFor(model);
-    const { mixture, carried } = craftMixture(args, objective.name);
+    const { mixture, carried } = craftMixture(args, shares);
     const memory = this.#memoryFor(model);
     const pooled = {
       nce,
@@ -115,11 +116,11 @@ export class CraftComposition<Batch> {
       modules: { ...base.modules, [craftFile]: { craft_loss: nce } },
       describe: (totals, means) => ({
         ...base.describe?.(totals, means),
-        ...craftLogEntry(args, objective.name, totals, means),
+        ...craftLogEntry(args, objective.name, shares, totals, means),
       }),
       taskNorms: args.craftReportMetrics.includes("gradient_norm"),
-      afterStep: () => {
-        base.afterStep?.();
+      afterStep: async () => {
+        await base.afterStep?.();
         this.#limitTemperature(trainer, nce);
         memory.queue?.advance();
       },

@@ -7,16 +7,23 @@ import type { CraftArguments } from "./config.js";
 /**
  * Losses always, the factors of gradients where they change, and the metrics that `craftReportMetrics` names.
  *
- * @param base the task of the base objective
+ * @param base the name of the base objective
+ * @param shares what its tasks count in its loss
  */
 export function craftLogEntry(
   args: CraftArguments,
   base: string,
+  shares: Readonly<Record<string, number>>,
   totals: RunningTotals,
   { norms, factors }: TaskMeans,
 ): LogEntry {
   const { craftAlpha: alpha, craftReportMetrics: wanted, craftDebug } = args;
-  const [own, contrastive] = [totals.loss(base), totals.loss("contrastive")];
+  const parts = Object.entries(shares).flatMap(([task, share]) => {
+    const mean = totals.loss(task);
+    return mean === undefined ? [] : [share * mean];
+  });
+  const own = parts.length === 0 ? undefined : parts.reduce((a, b) => a + b);
+  const contrastive = totals.loss("contrastive");
   const left = new Set<string>(wanted.map((name) => `metrics/craft_${name}`));
   const measured = Object.entries(totals.metrics()).filter(
     ([name]) => !name.startsWith("metrics/craft_") || left.has(name),

@@ -54,6 +54,19 @@ export {
   type PackingStrategy,
   type Piece,
 } from "./packing.js";
+export {
+  preferencePreparer,
+  preferenceTokens,
+  preparePreferences,
+  type PreferenceRow,
+  type PreferenceRowOptions,
+} from "./preference_rows.js";
+export {
+  PreferenceCollator,
+  type PredictedTokens,
+  type PreferenceBatch,
+  type PreferenceCollatorOptions,
+} from "./preference_collator.js";
 export { labelPositions, type LabelPositions } from "./label_positions.js";
 export { BatchSampler, type BatchSamplerOptions } from "./sampler.js";
 export {

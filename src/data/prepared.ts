@@ -6,8 +6,10 @@ import { IterableDataset } from "./iterable.js";
 import { requireRows } from "./loader.js";
 
 /** What may be remarkable about a row. */
-export type NoteKind =
-  "truncated" | "dropped_empty" | "dropped_unsupervised" | "prompt_not_prefix" | "label_on_padding";
+export type NoteKind = "truncated" | DropKind | "prompt_not_prefix" | "label_on_padding";
+
+/** Why a row is left out. */
+export type DropKind = "dropped_empty" | "dropped_unsupervised" | "dropped_equal" | "dropped_long";
 
 /** A remark, with how many rows it holds for. */
 export interface PreparationNote {
@@ -36,7 +38,7 @@ export interface Prepared<R> {
 
 export interface PreparationOptions {
   /**
-   * What a row without a token, or without a token to predict, does: "error" (default) stops with the name of the row,
+   * What a row that nothing can be learnt from does, such as one without a token, or without a token to predict: "error" (default) stops with the name of the row,
    * "drop" leaves it out and counts it in the report.
    */
   readonly onBadRow?: "error" | "drop";
@@ -65,7 +67,7 @@ export class PreparationNotes {
   }
 
   /** A row that cannot be trained on. @returns undefined, for the row that is left out. */
-  bad(kind: "dropped_empty" | "dropped_unsupervised", where: string, reason: string): undefined {
+  bad(kind: DropKind, where: string, reason: string): undefined {
     if (this.onBadRow === "drop") return void this.add(kind, where);
     throw new CraftError({
       subject: where,
@@ -158,6 +160,8 @@ export function describeNotes(notes: readonly PreparationNote[]): string[] {
     truncated: "longer than the maximum length and cut",
     dropped_empty: "left out for having no text",
     dropped_unsupervised: "left out for having no token to predict",
+    dropped_equal: "left out for having two equal answers",
+    dropped_long: "left out for being longer than the maximum length",
     prompt_not_prefix:
       "such that prompt and completion together begin with other tokens than the prompt alone",
     label_on_padding: "with labels where attention_mask is 0, which were ignored",

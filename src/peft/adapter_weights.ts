@@ -4,8 +4,10 @@ import { Embedding, Linear } from "../nn/index.js";
 import { Parameter } from "../tensor/index.js";
 import { DeviceTensor } from "../torch/device_tensor.js";
 import type { AdapterConfig } from "./adapter_config.js";
+import { FileValues } from "./file_values.js";
 import { LoraEmbedding, type EmbeddingFactors } from "./lora_embedding.js";
 import { LoraLinear, type LoraFactors } from "./lora_linear.js";
+import { masterCopy } from "./new_values.js";
 import { isTiedHead, ownParameters, type Original } from "./own_parameters.js";
 import { isNamed } from "./patterns.js";
 import { rankOf, type Target } from "./targets.js";
@@ -115,6 +117,20 @@ export class AdapterWeights {
       if (!(layer instanceof Embedding && path.endsWith("embed_tokens") && named)) continue;
       const own = this.#owned.find(({ parameter, trained }) => !trained && parameter === `${path}.weight`);
       yield [`${prefix}${path}.base_layer.weight`, own?.own ?? layer.weight];
+    }
+  }
+
+  /** The same in tensors of its own, in float32. To be made while the model is without adapters. */
+  copy(name: string): AdapterWeights {
+    const tensors = [...this.savedParameters()].map(([key, parameter]): [string, DeviceTensor] => [
+      key,
+      masterCopy(parameter).value,
+    ]);
+    const values = new FileValues(`adapter ${name}`, this.config, new Map(tensors));
+    try {
+      return AdapterWeights.make(this.#model, this.config, values.targets(this.#model), values);
+    } finally {
+      values.dispose();
     }
   }
 

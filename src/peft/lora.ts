@@ -200,14 +200,38 @@ export class LoraModel {
     this.#add(name, () => combine(this.model, parts, combination));
   }
 
+  /** Adds a copy of an adapter as it is now, in float32; it is not active, and not trained. */
+  copyAdapter(from: string, name: string): void {
+    const adapter = this.#adapters.get(from);
+    this.#add(name, () => adapter.copy(from));
+  }
+
+  /** Traces `body` with another adapter in the place of the active one, which stays the one that is trained. */
+  using<T>(name: string, body: () => T): T {
+    this.#adapters.get(name);
+    this.#requireApart("using");
+    const active = this.#active;
+    this.#put(name);
+    try {
+      return body();
+    } finally {
+      this.#put(active);
+    }
+  }
+
   /** Makes another adapter the active one, and the one that is trained. */
   setAdapter(name: string): void {
     const next = this.#adapters.get(name);
     this.#requireApart("setAdapter");
     if (this.#active !== undefined) this.#current.setTrainable(false);
+    next.setTrainable(true);
+    this.#put(name);
+  }
+
+  /** Has one adapter, or none, in the model. */
+  #put(name: string | undefined): void {
     this.#leave();
     this.#active = name;
-    next.setTrainable(true);
     this.#enter();
   }
 

@@ -98,13 +98,13 @@ export abstract class BaseTrainer<Batch> implements ComposableTrainer<Batch> {
   protected abstract prepare(): Promise<TrainingParts<Batch>>;
 
   /** Puts together what goes into the loop: here, windows of the trainer's own micro-batches. */
-  compose({ objective, batches, modules, ...parts }: TrainingParts<Batch>): Promise<RunParts> {
+  compose({ objective, shares, batches, modules, ...parts }: TrainingParts<Batch>): Promise<RunParts> {
     const { gradientAccumulationSteps } = this.args;
     return Promise.resolve({
       ...parts,
       objectives: [objective],
       loader: new SingleObjectiveLoader(batches, { gradientAccumulationSteps, objective: objective.name }),
-      mixture: new FixedMixture({ [objective.name]: 1 }),
+      mixture: new FixedMixture(shares ?? { [objective.name]: 1 }),
       modules: modules === undefined ? {} : { [modulesFile]: modules },
     });
   }

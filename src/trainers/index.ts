@@ -13,6 +13,26 @@ export { languageModelingInputs, type Inputs } from "./plain/inputs.js";
 export type { ComputedLoss, SummedLoss } from "./plain/objective.js";
 export * from "./rewards/index.js";
 export type { SampledCompletion, SampleRequest, Sampler } from "./rollouts/sampler.js";
+export {
+  DPOConfig,
+  dpoFields,
+  dpoLosses,
+  dpoSchema,
+  type DPOArguments,
+  type DPOLoss,
+  type DPOOptions,
+} from "./dpo/config.js";
+export {
+  divergences,
+  pairLoss,
+  type PairLogProbs,
+  type PairLoss,
+  type PairLossOptions,
+} from "./dpo/losses.js";
+export { DPOObjective } from "./dpo/objective.js";
+export { DPOTrainer, type DPOTrainerOptions } from "./dpo/trainer.js";
+export { PreferenceTrainer } from "./preference/trainer.js";
+export type { Reference } from "./preference/reference.js";
 export type { Rows } from "./rows.js";
 export { SFTConfig, sftFields, sftSchema, type SFTArguments, type SFTOptions } from "./sft/config.js";
 export { SFTObjective } from "./sft/objective.js";

@@ -25,7 +25,7 @@ interface Parts {
   /** Whether the norms of the tasks' gradients are wanted in log entries. Default true. */
   readonly taskNorms?: boolean | undefined;
   /** Called after each optimiser step, e.g. to keep a parameter in range. */
-  readonly afterStep?: (() => void) | undefined;
+  readonly afterStep?: (() => void | Promise<void>) | undefined;
   /** State beside the parameters, by the name under which it is saved, that a resumed run must go on with. */
   readonly carried?: AllCarried | undefined;
   /** Frees what was made for the run, when it is over or has failed. */
@@ -34,8 +34,10 @@ interface Parts {
 
 /** What a trainer has of its own: one objective, its micro-batches, and what belongs to them. */
 export interface TrainingParts<Batch> extends Parts {
-  /** Its one task has its name: "sft", "dpo" … */
+  /** Its task has its name: "sft", "dpo" … */
   readonly objective: Objective<Batch>;
+  /** What its tasks count in the loss, where it has several; the one of its name, and 1, by default. */
+  readonly shares?: Readonly<Record<string, number>> | undefined;
   /** Micro-batches of the objective. */
   readonly batches: Loader<Batch>;
   /** Modules that are trained beside the model, by the name under which they are saved. */

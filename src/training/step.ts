@@ -19,7 +19,7 @@ export interface StepOptions {
   readonly mixture: Mixture;
   readonly args: TrainingArguments;
   /** Called after each optimiser step, e.g. to keep a learnt temperature in range. */
-  readonly afterStep?: (() => void) | undefined;
+  readonly afterStep?: (() => void | Promise<void>) | undefined;
 }
 
 export interface StepResult {
@@ -109,7 +109,7 @@ export class StepRunner {
         throw error;
       }
       this.optimizer.step(gradients, learningRate, divisor * clipDivisor(norm, args.maxGradNorm));
-      afterStep?.();
+      await afterStep?.();
       return { loss, tokens, totals: window.totals, norm, taskNorms, factors, learningRate };
     } finally {
       window.dispose();
