@@ -26,6 +26,7 @@ export function copyModel(model: CausalLM, dtype: DType = model.dtype): CausalLM
   const reader: WeightReader = {
     has: (name) => weights.has(name),
     shape: (name) => weights.get(name)!.shape,
+    dtype: (name) => weights.get(name)!.dtype,
     read: (name) => copied(weights.get(name)!.value),
   };
   const { device } = model.headWeight().value;
