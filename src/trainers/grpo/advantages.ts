@@ -1,4 +1,5 @@
 /** @file From rewards to advantages: how much better an answer is than the others to its prompt. */
+import { spread } from "../rollouts/metrics.js";
 
 export const rewardScalings = ["group", "batch", "none"] as const;
 export type RewardScaling = (typeof rewardScalings)[number];
@@ -99,15 +100,3 @@ const standardised = (values: readonly number[], groupSize: number): number[] =>
     const { mean, deviation } = spread(group);
     return group.map((value) => (value - mean) / (deviation + epsilon));
   });
-
-/** Mean and standard deviation (n - 1) of what is not NaN; a deviation of fewer than two numbers is NaN, as in TRL. */
-export function spread(values: readonly number[]): { readonly mean: number; readonly deviation: number } {
-  const known = values.filter((value) => !Number.isNaN(value));
-  if (known.length === 0) return { mean: NaN, deviation: NaN };
-  // Equal numbers need not have their own value as mean, after rounding.
-  if (known.length > 1 && known.every((value) => value === known[0]))
-    return { mean: known[0]!, deviation: 0 };
-  const mean = known.reduce((a, b) => a + b, 0) / known.length;
-  const squares = known.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, deviation: known.length < 2 ? NaN : Math.sqrt(squares / (known.length - 1)) };
-}

@@ -102,7 +102,7 @@ export class GRPOTrainer extends BaseTrainer<GRPOBatch> {
       tokenizer: this.options.tokenizer,
       shape: this.model.shape,
       maxPromptLength,
-      maxCompletionLength,
+      maxCompletionLength: { option: "max_completion_length", value: maxCompletionLength },
       chatTemplateKwargs,
       notice: (text) => this.notice(text),
     });

@@ -20,29 +20,43 @@ const clip = 0.2;
 export class KlController implements Carried {
   readonly #options: KlControllerOptions;
   #value: number;
+  /** Before the last update. */
+  #former: number;
+  /** The rollout of the last update. */
+  #last = -1;
 
   constructor(options: KlControllerOptions) {
     this.#options = options;
-    this.#value = options.initial;
+    this.#value = this.#former = options.initial;
   }
 
   get value(): number {
     return this.#value;
   }
 
+  /** The coefficient for a rollout, by its number: one that is made again after an interruption has the one that it had. */
+  valueFor(rollout: number): number {
+    return rollout <= this.#last ? this.#former : this.#value;
+  }
+
   /** @param kl mean over the completions of the sum over their tokens */
-  update(kl: number, completions: number): void {
+  update(rollout: number, kl: number, completions: number): void {
     const { target, horizon } = this.#options;
-    if (target === undefined) return;
+    if (target === undefined || rollout <= this.#last) return;
+    this.#last = rollout;
+    this.#former = this.#value;
     const error = Math.min(clip, Math.max(-clip, kl / target - 1));
     this.#value *= 1 + (error * completions) / horizon;
   }
 
   state(): CarriedValues {
-    return { numbers: { coefficient: [this.#value] } };
+    return { numbers: { coefficient: [this.#value, this.#former], last: [this.#last] } };
   }
 
-  restore({ numbers }: CarriedValues): void {
-    this.#value = numbers!["coefficient"]![0]!;
+  restore({ numbers = {} }: CarriedValues): void {
+    const [value, former] = numbers["coefficient"]!;
+    this.#value = value!;
+    this.#former = former!;
+    this.#last = numbers["last"]![0]!;
   }
 }

@@ -80,3 +80,33 @@ function withoutText(): never {
     remedy: "Give the tokenizer of the model, or a reward that reads completionIds.",
   });
 }
+
+/** @throws CraftError for a sampler that does not give as many completions as it should, or an empty one. */
+export function requireCompletions(
+  completions: readonly SampledCompletion[],
+  { prompts, where }: PromptBatch,
+  copies: number,
+): void {
+  const expected = prompts.length * copies;
+  if (completions.length !== expected)
+    throw new CraftError({
+      subject: "sampler",
+      value: `${completions.length} completions`,
+      reason: `must give ${copies} of each of the ${prompts.length} prompts`,
+    });
+  completions.forEach(({ ids, logProbs }, i) => {
+    const subject = `sampler, completion ${i} (${where[Math.floor(i / copies)]})`;
+    if (ids.length === 0)
+      throw new CraftError({
+        subject,
+        reason: "is empty: it has no token, not even one that ends it",
+        remedy: "Give the end-of-sequence token with it.",
+      });
+    if (logProbs !== undefined && logProbs.length !== ids.length)
+      throw new CraftError({
+        subject,
+        value: `${logProbs.length} log-probabilities`,
+        reason: `must be as many as its ${ids.length} tokens`,
+      });
+  });
+}

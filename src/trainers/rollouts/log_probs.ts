@@ -6,22 +6,16 @@ import type { TracedFeeds } from "../../training/objective.js";
 import type { Completed } from "./buffer.js";
 import { completionFeeds, splitTokens, type CompletionFeedsOptions } from "./feeds.js";
 
-/**
- * Traced. What the policy says of the tokens of completions, by {@link completionFeeds}: each [n], with logits divided by
- * the temperature.
- */
-export function completionLogProbs(
+/** Traced. Hidden states that the tokens of completions are predicted from, by {@link completionFeeds}: [n, size]. */
+export const completionHidden = (model: CausalLM, feeds: TracedFeeds): Tensor =>
+  model.hiddenStates(feeds["inputIds"]!, { at: feeds["positions"]! });
+
+/** Traced. What the policy says of the tokens of completions: each [n], with logits divided by the temperature. */
+export const completionLogProbs = (
   model: CausalLM,
   feeds: TracedFeeds,
   options: { readonly temperature: number; readonly entropyGradient?: boolean },
-): TokenLogProbs {
-  return fromHidden(
-    model,
-    model.hiddenStates(feeds["inputIds"]!, { at: feeds["positions"]! }),
-    feeds,
-    options,
-  );
-}
+): TokenLogProbs => fromHidden(model, completionHidden(model, feeds), feeds, options);
 
 /** The same from hidden states that are there already. @param hidden [n, size] */
 export const fromHidden = (

@@ -73,3 +73,15 @@ export function lengthMetrics(
     "completions/max_terminated_length": terminated.max,
   };
 }
+
+/** Mean and standard deviation (n - 1) of what is not NaN; a deviation of fewer than two numbers is NaN, as in TRL. */
+export function spread(values: readonly number[]): { readonly mean: number; readonly deviation: number } {
+  const known = values.filter((value) => !Number.isNaN(value));
+  if (known.length === 0) return { mean: NaN, deviation: NaN };
+  // Equal numbers need not have their own value as mean, after rounding.
+  if (known.length > 1 && known.every((value) => value === known[0]))
+    return { mean: known[0]!, deviation: 0 };
+  const mean = known.reduce((a, b) => a + b, 0) / known.length;
+  const squares = known.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, deviation: known.length < 2 ? NaN : Math.sqrt(squares / (known.length - 1)) };
+}

@@ -23,7 +23,8 @@ export interface PromptOptions {
   readonly shape: ModelShape;
   /** Longer prompts are cut to their last tokens. */
   readonly maxPromptLength: number | undefined;
-  readonly maxCompletionLength: number;
+  /** Most tokens of a completion, with the option that says so, for errors. */
+  readonly maxCompletionLength: { readonly option: string; readonly value: number };
   /** Variables of the chat template; a row's own column `chat_template_kwargs` goes before. */
   readonly chatTemplateKwargs: Readonly<Record<string, unknown>> | undefined;
   readonly notice: (text: string) => void;
@@ -108,12 +109,17 @@ function withVariables(row: object, variables: Readonly<Record<string, unknown>>
   };
 }
 
-function requireRoom(length: number, where: string, completion: number, { maxLength }: ModelShape): void {
-  if (length + completion <= maxLength) return;
+function requireRoom(
+  length: number,
+  where: string,
+  { option, value }: PromptOptions["maxCompletionLength"],
+  { maxLength }: ModelShape,
+): void {
+  if (length + value <= maxLength) return;
   throw new CraftError({
     subject: `${where}, column prompt`,
     value: `${length} tokens`,
-    reason: `with max_completion_length = ${completion} that is more than the ${maxLength} positions of the model`,
-    remedy: "Lower max_completion_length, set max_prompt_length to cut prompts, or leave the row out.",
+    reason: `with ${option} = ${value} that is more than the ${maxLength} positions of the model`,
+    remedy: `Lower ${option}, set max_prompt_length to cut prompts, or leave the row out.`,
   });
 }

@@ -27,6 +27,8 @@ export interface RolloutToolsOptions {
   readonly referenceFor: string | undefined;
   /** Completions of a rollout. */
   readonly rows: number;
+  /** Tokens that end a completion; those of tokenizer and model by default. */
+  readonly eosTokenIds?: readonly number[];
   readonly state: RunningState;
   readonly notice: (text: string) => void;
 }
@@ -61,7 +63,7 @@ export async function openTools(options: RolloutToolsOptions): Promise<RolloutTo
           minP,
           repetitionPenalty,
           maxCompletionLength,
-          eosTokenIds: endTokens(model, tokenizer),
+          eosTokenIds: options.eosTokenIds ?? endTokens(model, tokenizer),
           padTokenId,
           rows: rolloutBatchSize ?? options.rows,
           logProbs: true,
