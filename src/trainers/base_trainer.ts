@@ -243,11 +243,16 @@ export abstract class BaseTrainer<Batch> implements ComposableTrainer<Batch> {
     });
   }
 
+  /** Loads the model of a folder, or of an id on the hub. */
+  protected loadModel(path: string): Promise<CausalLM> {
+    return AutoModelForCausalLM.fromPretrained(path, { dtype: this.args.dtype ?? "auto" });
+  }
+
   async #load(): Promise<void> {
     const { model, peftConfig } = this.options;
     await loadTorch();
     if (typeof model === "string" && this.#model === undefined) {
-      this.#model = await AutoModelForCausalLM.fromPretrained(model, { dtype: this.args.dtype ?? "auto" });
+      this.#model = await this.loadModel(model);
       if (this.model.leftOut !== undefined) this.notice(`${model}: ${this.model.leftOut}`);
     }
     if (peftConfig !== undefined && this.#lora === undefined) {

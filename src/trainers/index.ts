@@ -31,6 +31,19 @@ export {
 } from "./dpo/losses.js";
 export { DPOObjective } from "./dpo/objective.js";
 export { DPOTrainer, type DPOTrainerOptions } from "./dpo/trainer.js";
+export { ORPOConfig, orpoFields, orpoSchema, type ORPOArguments, type ORPOOptions } from "./orpo/config.js";
+export { logOddsRatio } from "./orpo/loss.js";
+export { ORPOObjective } from "./orpo/objective.js";
+export { ORPOTrainer, type ORPOTrainerOptions } from "./orpo/trainer.js";
+export {
+  RewardConfig,
+  rewardFields,
+  rewardSchema,
+  type RewardArguments,
+  type RewardOptions,
+} from "./reward/config.js";
+export { RewardObjective } from "./reward/objective.js";
+export { RewardTrainer, type RewardTrainerOptions } from "./reward/trainer.js";
 export { PreferenceTrainer } from "./preference/trainer.js";
 export type { Reference } from "./preference/reference.js";
 export type { Rows } from "./rows.js";

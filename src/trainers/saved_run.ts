@@ -151,8 +151,11 @@ export class SavedRun {
         remedy: "Keep checkpoints of a run until it is over.",
       });
     }
-    if (lora === undefined) readParameters(checkpoint, [...model.namedParameters()], "all");
-    else readParameters(join(checkpoint, adapterFile), [...lora.savedParameters()], "all");
+    // Where the trainer saves such a module together with the model, it is read from its own file all the same.
+    const known = [...beside.values()].flat().flatMap(([name]) => [name, `base_model.model.${name}`]);
+    const others = new Set(known);
+    if (lora === undefined) readParameters(checkpoint, [...model.namedParameters()], "all", others);
+    else readParameters(join(checkpoint, adapterFile), [...lora.savedParameters()], "all", others);
     for (const [file, named] of beside) readParameters(join(checkpoint, file), named, "all");
   }
 }

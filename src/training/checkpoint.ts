@@ -139,8 +139,14 @@ export function writeParameters(path: string, named: Named): void {
  * Gives named parameters the values of a file, or of the weights of a model folder.
  *
  * @param scope "all": the file must not hold anything else
+ * @param others names that it may hold all the same
  */
-export function readParameters(path: string, named: Named, scope: "all" | "some"): void {
+export function readParameters(
+  path: string,
+  named: Named,
+  scope: "all" | "some",
+  others: ReadonlySet<string> = new Set(),
+): void {
   using source = path.endsWith(".safetensors")
     ? new Checkpoint(dirname(path), [openSafetensors(path)])
     : openCheckpoint(path);
@@ -149,6 +155,7 @@ export function readParameters(path: string, named: Named, scope: "all" | "some"
     path,
     named.map(([name, { shape }]) => [name, shape]),
     scope,
+    others,
   );
   for (const [name, parameter] of named) {
     using value = source.read(name, { dtype: parameter.dtype });
@@ -163,6 +170,7 @@ function requireFit(
   path: string,
   wanted: readonly (readonly [string, readonly number[]])[],
   scope: "all" | "some",
+  others: ReadonlySet<string> = new Set(),
 ): void {
   const refuse = (value: string, reason: string): CraftError =>
     new CraftError({
@@ -179,7 +187,7 @@ function requireFit(
       throw refuse(name, `has the shape ${saved} in the checkpoint and ${shapeOf(shape)} in this run`);
   }
   if (scope === "some") return;
-  const names = new Set(wanted.map(([name]) => name));
+  const names = new Set([...wanted.map(([name]) => name), ...others]);
   const extra = source.names.find((name) => !names.has(name));
   if (extra !== undefined) throw refuse(extra, "is in the checkpoint and is not trained in this run");
 }
