@@ -2,10 +2,8 @@
 import { CraftError } from "../errors.js";
 import { Random } from "../random.js";
 import { onlyColumns, renamedRow, withoutColumns, type ColumnNames } from "./columns.js";
-import { readCsv } from "./csv_file.js";
 import { readJsonArray } from "./json_files.js";
-import { openJsonLines, openRows } from "./open_file.js";
-import { ParquetFile } from "./parquet_file.js";
+import { openCsv, openJsonLines, openParquet, openRows } from "./open_file.js";
 import {
   ArraySource,
   atRow,
@@ -66,7 +64,7 @@ export class Dataset<R = Row> {
    * 2^53 as bigint), binary columns as bytes, dates and times as `Date`, missing values as null.
    */
   static async fromParquet(path: string): Promise<Dataset> {
-    return new Dataset(await ParquetFile.open(path));
+    return new Dataset(await openParquet(path));
   }
 
   /**
@@ -74,7 +72,7 @@ export class Dataset<R = Row> {
    * Columns of numbers and of true and false come as such; an empty field is null. It may be compressed.
    */
   static async fromCsv(path: string): Promise<Dataset> {
-    return new Dataset(await readCsv(path));
+    return new Dataset(await openCsv(path));
   }
 
   /** A file of any of these kinds, by its ending: see {@link fileEndings}. A `.json` file may hold an array or lines. */

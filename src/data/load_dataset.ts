@@ -12,7 +12,7 @@ import {
   type Splits,
 } from "./data_files.js";
 import { Dataset } from "./dataset.js";
-import { chosenConfig, datasetConfigs } from "./dataset_card.js";
+import type { DatasetConfig } from "./dataset_card.js";
 import { fileKind, requireFileKind } from "./file_kinds.js";
 import { IterableDataset } from "./iterable.js";
 import { streamRows } from "./open_file.js";
@@ -162,10 +162,7 @@ async function findSplits(
     throw new CraftError({ subject: "dataset", value: source, reason: "no file matches this pattern" });
   }
   const place = existsSync(source) ? localFolder(source, options) : await hubDataset(source, options);
-  const configs = place.paths.includes("README.md")
-    ? datasetConfigs(await place.readText("README.md"), `${place.title}, README.md`)
-    : [];
-  const config = chosenConfig(configs, name, place.title);
+  const config = await configOf(place, name);
   const patterns = dataFiles ?? config?.dataFiles;
   const splits =
     patterns === undefined
@@ -178,6 +175,15 @@ async function findSplits(
     reason: "has no files of rows",
     remedy: "Name them with dataFiles",
   });
+}
+
+/** What the README.md of a dataset says of its files. */
+async function configOf(place: Place, name: string | undefined): Promise<DatasetConfig | undefined> {
+  const { chosenConfig, datasetConfigs } = await import("./dataset_card.js");
+  const configs = place.paths.includes("README.md")
+    ? datasetConfigs(await place.readText("README.md"), `${place.title}, README.md`)
+    : [];
+  return chosenConfig(configs, name, place.title);
 }
 
 /** Splits of a folder's files only, with their whole paths. */

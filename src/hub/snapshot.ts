@@ -6,7 +6,6 @@ import { progressView } from "../torch/install_progress.js";
 import { fetchFile, type FetchServices } from "./blob.js";
 import { diskError, exists, RepoCache, type HubFile, type Listing } from "./cache.js";
 import { describeRepo, HubClient, HubUnreachable, type Wanted } from "./client.js";
-import { askCommit, askListing } from "./listing.js";
 import { isCommit, requireRevision, type Repo } from "./repo_id.js";
 import { hubSettings, type HubOptions } from "./settings.js";
 
@@ -96,6 +95,8 @@ export class Snapshot {
     const wanted = { repo, revision };
     if (settings.offline) return Snapshot.cached(wanted, client, cache, services);
     try {
+      // The hub's client is read from the disk only by who asks the hub.
+      const { askCommit, askListing } = await import("./listing.js");
       const commit = isCommit(revision) ? revision : await askCommit(client, wanted);
       const kept = await cache.readListing(commit);
       const listing = kept ?? (await askListing(client, wanted, commit));

@@ -8,7 +8,6 @@ import type { InstallProgress } from "./install_progress.js";
 import { isWantedLibrary } from "./library_files.js";
 import { pipDownload } from "./pip.js";
 import { versionProblem } from "./versions.js";
-import { openWheel } from "./wheel.js";
 import { fitsPlatform, WHEEL_HOST, wheelTarget, type WheelTarget } from "./wheel_names.js";
 
 export interface SourceOptions {
@@ -122,6 +121,7 @@ async function checkHash(path: string, wheel: WheelTarget): Promise<void> {
 }
 
 async function openWheelSource(path: string, name: string): Promise<InstallSource> {
+  const { openWheel } = await import("./wheel.js");
   const wheel = await openWheel(path);
   const problem =
     versionProblem(wheel.version) ??
