@@ -65,9 +65,9 @@ export class PreNormLayer extends Module implements DecoderLayer {
   /** The residual stream stays in float32; each branch computes in the model's dtype. */
   forward(x: Tensor, context: LayerContext): Tensor {
     const attended = this.selfAttn.forward(this.inputLayernorm.forward(x, context.dtype), context);
-    const middle = add(rowsAt(x, context.places), this.dropped(attended).to(x.dtype));
+    const middle = add(rowsAt(x, context.places), this.dropped(attended));
     const fed = this.mlp.forward(this.postAttentionLayernorm.forward(middle, context.dtype));
-    return add(middle, this.dropped(fed).to(x.dtype));
+    return add(middle, this.dropped(fed));
   }
 
   /** What a model that drops parts of its branches in training does to them. */
