@@ -2,6 +2,7 @@
 import type { CausalLM } from "../models/causal_lm.js";
 import { placeholder, programMemory } from "../tensor/index.js";
 import { dtypeBytes } from "../torch/dtype.js";
+import { slotsOf } from "./cache.js";
 import { passesOf } from "./passes.js";
 
 /** Bytes beside the model's own weights. */
@@ -25,7 +26,8 @@ export function generationMemory(model: CausalLM, rows: number, length: number):
   const { logits, cache } = passesOf(model, packs).prompt(inputIds, starts, length);
   const outputs = [logits, ...cache.keys, ...cache.values];
   const { peak, kept } = programMemory([inputIds, starts], outputs);
-  const { layers, kvHeads, headSize } = model.shape;
-  const cached = 2 * layers * rows * kvHeads * headSize * length * dtypeBytes(model.dtype);
+  const { kvHeads, headSize } = model.shape;
+  const slots = model.windows.reduce<number>((sum, window) => sum + slotsOf(window, length), 0);
+  const cached = 2 * slots * rows * kvHeads * headSize * dtypeBytes(model.dtype);
   return { packed: kept, cache: cached, activations: peak - cached };
 }

@@ -1,7 +1,7 @@
 /** @file The model's part of the programs of generation: logits and cache, of prompts and of one more token each. */
 import type { CausalLM } from "../models/causal_lm.js";
 import { withPackedWeights } from "../nn/index.js";
-import { arange, full, where, zeros, type Tensor } from "../tensor/index.js";
+import { arange, type Tensor } from "../tensor/index.js";
 import { PromptCache, StepCache, type KeyValues } from "./cache.js";
 
 export type Pass = {
@@ -32,12 +32,10 @@ export function passesOf(model: CausalLM, packed: boolean): Passes {
     prompt: (inputIds, starts, capacity) =>
       traced(() => {
         const [rows, columns] = inputIds.shape as readonly [number, number];
-        const cache = new PromptCache(capacity);
+        const cache = new PromptCache(model.windows, columns, starts, capacity);
         const column = arange(0, columns);
         const hidden = model.hiddenStates(inputIds, {
           positions: column.sub(starts.reshape([rows, 1])).maximum(0),
-          bias: visibleBias(column.reshape([columns, 1]), column, starts),
-          columns: { queries: column, keys: column },
           cache,
           at: arange(1, rows + 1)
             .mul(columns)
@@ -48,29 +46,12 @@ export function passesOf(model: CausalLM, packed: boolean): Passes {
     next: (token, starts, column, past) =>
       traced(() => {
         const rows = token.size(0);
-        const cache = new StepCache(past, column);
-        const columns = arange(0, past.keys[0]!.size(2));
+        const cache = new StepCache(model.windows, past, column, starts);
         const hidden = model.hiddenStates(token, {
           positions: column.sub(starts.reshape([rows, 1])),
-          bias: visibleBias(column.reshape([1, 1]), columns, starts),
-          columns: { queries: column, keys: columns },
           cache,
         });
         return { logits: model.logits(hidden.select(1, 0)), cache: cache.content };
       }),
   };
-}
-
-/**
- * Bias [rows, 1, queries, keys] of the attention, 0 or minus infinity: a token sees those of its row up to itself.
- * Padding sees itself, so that no softmax is without a finite score; nothing sees padding.
- *
- * @param queries int64 [queries, 1]: columns that look
- * @param keys int64 [keys]: columns that are looked at
- */
-function visibleBias(queries: Tensor, keys: Tensor, starts: Tensor): Tensor {
-  const rows = starts.size(0);
-  const real = keys.ge(starts.reshape([rows, 1, 1]));
-  const visible = keys.le(queries).logicalAnd(real.logicalOr(keys.eq(queries)));
-  return where(visible, zeros([]), full([], -Infinity)).reshape([rows, 1, queries.size(0), keys.numel]);
 }

@@ -59,7 +59,7 @@ export function makePrograms(model: CausalLM, device: Device, packed: boolean): 
     { ...options, donate: [4] },
   );
 
-  const grow: Programs["grow"] = compile((past, capacity) => grown(past, capacity), options);
+  const grow: Programs["grow"] = compile((past, capacity) => grown(past, model.windows, capacity), options);
   return {
     prompt,
     next,

@@ -31,22 +31,14 @@ export interface ForwardOptions {
    * The last layer then computes little else.
    */
   readonly at?: Tensor | undefined;
-  /** Added to the attention scores in place of the causal bias, broadcastable to [batch, 1, length, keys]. */
-  readonly bias?: Tensor | undefined;
-  /** Where the tokens, and the keys that they may see, stand in their row; for layers with a window, beside a bias. */
-  readonly columns?: Columns | undefined;
-}
-
-/** Places in a row, for layers that see a window of it: int64 [length] and [keys]. */
-export interface Columns {
-  readonly queries: Tensor;
-  readonly keys: Tensor;
 }
 
 /** Where a model keeps keys and values while it generates. */
 export interface LayerCaches {
   /** Takes the new keys and values [batch, kvHeads, length, size] of a layer and returns all it should attend to. */
   update(layer: number, keys: Tensor, values: Tensor): { readonly keys: Tensor; readonly values: Tensor };
+  /** Added to the scores of these keys in place of the causal bias, broadcastable to [batch, 1, length, keys]. */
+  bias(layer: number): Tensor;
 }
 
 /** The sizes that generation and cost estimates need to know of any model. */
@@ -77,6 +69,8 @@ export abstract class CausalLM extends Module {
   /** The folder that the model was loaded from. */
   nameOrPath: string | undefined;
   generationConfig: GenerationConfig | undefined;
+  /** How many tokens each layer sees, the one that looks included; undefined for all of the text. */
+  abstract readonly windows: readonly (number | undefined)[];
   /**
    * Numbers of tokens of which a text with one more has other keys and values in all its places, so that those of a cache
    * must be computed again.

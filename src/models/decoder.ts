@@ -67,6 +67,10 @@ export abstract class DecoderLM<Config extends DecoderConfig = DecoderConfig> ex
     return this.#config.eosTokenIds;
   }
 
+  get windows(): readonly (number | undefined)[] {
+    return this.body.layers.map((_, i) => this.view(i).window);
+  }
+
   override get cacheLimits(): readonly number[] {
     const limits = this.body.layers.flatMap((_, i) => {
       const { rotary } = this.view(i);

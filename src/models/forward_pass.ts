@@ -3,7 +3,7 @@ import { CraftError } from "../errors.js";
 import { branchBias, documentBias, windowBias, type RotaryTables } from "../nn/index.js";
 import { add, arange, causalBias, maximum, paddingBias, reshape, type Tensor } from "../tensor/index.js";
 import type { DType } from "../torch/dtype.js";
-import type { Columns, ForwardOptions, LayerCaches } from "./causal_lm.js";
+import type { ForwardOptions, LayerCaches } from "./causal_lm.js";
 import { lengthDependence, tablesFor, type Rotary } from "./rope.js";
 
 /** Added to the score of padding. Finite in float16 too: a padded position sees padding alone, and must not get NaN. */
@@ -51,7 +51,7 @@ export class ForwardPass {
     return {
       layer,
       rotary: view.rotary && this.#rotary(view.rotary),
-      bias: this.#bias(view.window),
+      bias: this.#options.cache?.bias(layer) ?? this.#bias(view.window),
       cache: this.#options.cache,
       dtype: this.#dtype,
       places,
@@ -71,31 +71,28 @@ export class ForwardPass {
   }
 
   #bias(window: number | undefined): Tensor {
-    const { queries, keys } = this.#columns(window);
-    const wanted = window !== undefined && window >= keys.shape.at(-1)! ? undefined : window;
+    const wanted = window !== undefined && window >= this.#length ? undefined : window;
     const known = this.#biases.get(wanted);
     if (known !== undefined) return known;
+    const places = this.#places();
     const bias =
-      wanted === undefined ? this.#fullBias() : add(this.#bias(undefined), windowBias(queries, keys, wanted));
+      wanted === undefined
+        ? this.#fullBias()
+        : add(this.#bias(undefined), windowBias(places, places, wanted));
     this.#biases.set(wanted, bias);
     return bias;
   }
 
-  #columns(window: number | undefined): Columns {
-    const { bias, branches, columns } = this.#options;
-    if (bias !== undefined && columns === undefined && window !== undefined)
-      throw new TypeError("where layers see a window, a bias needs the columns of its queries and keys");
-    if (branches !== undefined) {
-      const places = reshape(this.positions, [-1, 1, this.#length]);
-      return { queries: places, keys: places };
-    }
-    const all = arange(0, this.#length);
-    return columns ?? { queries: all, keys: all };
+  /** Where tokens stand, for windows. */
+  #places(): Tensor {
+    return this.#options.branches === undefined
+      ? arange(0, this.#length)
+      : reshape(this.positions, [-1, 1, this.#length]);
   }
 
   #fullBias(): Tensor {
     const { attentionMask, documents, branches } = this.#options;
-    let bias = this.#options.bias ?? causalBias(this.#length, this.#length);
+    let bias = causalBias(this.#length, this.#length);
     if (documents !== undefined) bias = add(bias, documentBias(documents));
     if (branches !== undefined) bias = add(bias, branchBias(branches));
     if (attentionMask !== undefined) bias = add(bias, maximum(paddingBias(attentionMask), hiddenScore));

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { PromptCache, StepCache, type KeyValues } from "../../../src/generation/cache.js";
 import { withPackedWeights } from "../../../src/nn/index.js";
-import { arange, causalBias, compile, HostTensor, type Tensor } from "../../../src/tensor/index.js";
+import { compile, HostTensor, zeros, type Tensor } from "../../../src/tensor/index.js";
 import { largestDifference } from "../fixtures.js";
 import { expected, loadModel } from "./fixture.js";
 
@@ -13,25 +13,19 @@ const model = await loadModel();
 
 const ids = (tokens: readonly number[]): HostTensor => new HostTensor(tokens, [1, tokens.length], "int64");
 
-/** Bias that lets the token in a column see the columns up to its own. */
-const upTo = (column: Tensor): Tensor =>
-  arange(0, capacity).le(column).where(0, -Infinity).reshape([1, 1, 1, capacity]);
-
 it.each([
   ["packed", withPackedWeights],
   ["plain", (body: () => unknown) => body()],
 ] as const)("%s weights give the logits of the whole sequence", async (_name, weights) => {
   const first = compile((tokens: Tensor) => {
-    const cache = new PromptCache(capacity);
-    const result = weights(() =>
-      model.forward(tokens, { cache, bias: causalBias(prompt, prompt) }),
-    ) as Tensor;
+    const cache = new PromptCache(model.windows, prompt, zeros([1], "int64"), capacity);
+    const result = weights(() => model.forward(tokens, { cache })) as Tensor;
     return { logits: result, cache: cache.content };
   });
   const next = compile(
     (token: Tensor, column: Tensor, past: KeyValues) => {
-      const cache = new StepCache(past, column);
-      const options = { cache, bias: upTo(column), positions: column };
+      const cache = new StepCache(model.windows, past, column, zeros([1], "int64"));
+      const options = { cache, positions: column };
       return { logits: weights(() => model.forward(token, options)) as Tensor, cache: cache.content };
     },
     { donate: [2] },
