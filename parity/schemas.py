@@ -12,12 +12,12 @@ NAMES = """
 neg abs exp log log1p expm1 sqrt rsqrt reciprocal sin cos tanh sigmoid silu gelu relu erf sign floor ceil round
 isnan isinf logical_not bitwise_not
 silu_backward gelu_backward sigmoid_backward tanh_backward
-mul.Tensor div.Tensor pow.Tensor_Tensor maximum minimum atan2
+mul.Tensor div.Tensor pow.Tensor_Tensor maximum minimum atan2 hypot
 eq.Tensor ne.Tensor lt.Tensor le.Tensor gt.Tensor ge.Tensor logical_and logical_or logical_xor
 bitwise_and.Tensor bitwise_or.Tensor bitwise_xor.Tensor bitwise_left_shift.Tensor bitwise_right_shift.Tensor
 remainder.Tensor floor_divide where.self clamp.Tensor lerp.Tensor lerp_.Tensor masked_fill.Tensor
 mul_.Tensor div_.Tensor neg_ abs_ exp_ log_ sqrt_ rsqrt_ reciprocal_ tanh_ sigmoid_ silu_ relu_ masked_fill_.Tensor
-sum.dim_IntList mean.dim amax amin argmax argmin logsumexp any.dims all.dims cumsum prod.dim_int
+sum.dim_IntList mean.dim amax amin argmax argmin logsumexp any.dims all.dims cumsum prod.dim_int linalg_matrix_norm.str_ord
 topk sort
 dot mm bmm linear
 clone _to_copy permute expand cat flip tril triu

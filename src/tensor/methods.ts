@@ -64,6 +64,7 @@ declare module "./tensor.js" {
     maximum: Method<typeof elementwise.maximum>;
     minimum: Method<typeof elementwise.minimum>;
     atan2: Method<typeof elementwise.atan2>;
+    hypot: Method<typeof elementwise.hypot>;
     eq: Method<typeof elementwise.eq>;
     ne: Method<typeof elementwise.ne>;
     lt: Method<typeof elementwise.lt>;

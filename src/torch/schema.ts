@@ -43,13 +43,16 @@ function parseType(text: string, schema: string): ArgumentType {
 
 const aliasAnnotation = /\([a-z]!?(?: -> \*)?\)/g;
 
+/** Between arguments, and not within a list that is the default of one. */
+const argumentSeparator = /, (?![^[]*\])/;
+
 /** Parses an operator schema as PyTorch prints it, e.g. `aten::mm(Tensor self, Tensor mat2) -> Tensor`. */
 export function parseSchema(text: string): Schema {
   const match = /^([\w:]+)(?:\.(\w+))?\((.*)\) -> (.*)$/.exec(text.replaceAll(aliasAnnotation, ""));
   if (!match) throw new CraftError({ subject: "operator schema", value: text, reason: "cannot be parsed" });
   const [, name = "", overload = "", parameters = "", results = ""] = match;
   const inputs = parameters
-    .split(", ")
+    .split(argumentSeparator)
     .filter((p) => p !== "" && p !== "*")
     .map((p) => {
       const [, type = "", argument = ""] = /^(.+?) (\w+)(?:=.*)?$/.exec(p) ?? [];

@@ -127,6 +127,11 @@ function products(
 function flash(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: number): Tensor {
   const [batch, heads, queries] = q.shape as readonly [number, number, number];
   const [, kvHeads, keys, size] = k.shape as readonly [number, number, number, number];
+  if (queries === 1 && heads > kvHeads) {
+    // The query heads of one key-value head can be queries of one head, so that keys and values are not repeated.
+    const grouped = reshape(q, [batch, kvHeads, heads / kvHeads, size]);
+    return reshape(flash(grouped, k, v, bias, scale), q.shape);
+  }
   const repeated = (x: Tensor): Tensor => {
     // The kernel takes for granted that the elements of a head lie side by side.
     const wide = expand(unsqueeze(contiguous(x), 2), [batch, kvHeads, heads / kvHeads, keys, size]);

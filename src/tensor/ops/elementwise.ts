@@ -173,6 +173,10 @@ const binaries = {
     const scaled = div(g, add(mul(a, a), mul(b, b)));
     return [mul(scaled, b), neg(mul(scaled, a))];
   }),
+  hypot: binaryOperation("hypot", (g, a, b, y) => {
+    const scaled = div(g, y);
+    return [mul(scaled, a), mul(scaled, b)];
+  }),
   tanh_backward: binaryOperation("tanh_backward", (g, a, y) => [
     mul(g, sub(1, mul(y, y))),
     mul(g, mul(mul(a, y), -2)),
@@ -265,6 +269,8 @@ export const maximum = (a: Operand, b: Operand): Tensor => binary("maximum", a, 
 export const minimum = (a: Operand, b: Operand): Tensor => binary("minimum", a, b);
 /** Angle of the point (b, a). d = (b da - a db) / (a^2 + b^2) */
 export const atan2 = (a: Operand, b: Operand): Tensor => binary("atan2", a, b);
+/** sqrt(a^2 + b^2), without overflow on the way. d = (a da + b db) / y */
+export const hypot = (a: Operand, b: Operand): Tensor => binary("hypot", a, b);
 export const eq = (a: Operand, b: Operand): Tensor => binary("eq", a, b);
 export const ne = (a: Operand, b: Operand): Tensor => binary("ne", a, b);
 export const lt = (a: Operand, b: Operand): Tensor => binary("lt", a, b);

@@ -34,6 +34,7 @@ export {
   maximum,
   minimum,
   atan2,
+  hypot,
   eq,
   ne,
   lt,

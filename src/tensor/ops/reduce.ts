@@ -10,8 +10,8 @@ import {
   type Tensor,
   type TensorType,
 } from "../tensor.js";
-import { add, cast, div, eq, exp, mul, sqrt, sub } from "./elementwise.js";
-import { expand, reshape, flip } from "./shape.js";
+import { abs, cast, div, eq, exp, mul, sub, where } from "./elementwise.js";
+import { expand, flip, reshape, unsqueeze } from "./shape.js";
 import { zeros } from "../leaf.js";
 
 export const operations: Record<string, Operation> = {};
@@ -46,9 +46,20 @@ const reducedShape = (shape: Shape, dims: readonly number[], keepdim: boolean): 
 const restore = (g: Tensor, x: TensorType, dims: readonly number[]): Tensor =>
   reshape(g, reducedShape(x.shape, dims, true));
 
+/** Kernels that can convert what they read first. */
+const withDtype: readonly string[] = ["sum.dim_IntList", "mean.dim", "linalg_matrix_norm.str_ord"];
+
 const reduction = (
   name: string,
-  key: "sum.dim_IntList" | "mean.dim" | "amax" | "amin" | "logsumexp" | "any.dims" | "all.dims",
+  key:
+    | "sum.dim_IntList"
+    | "mean.dim"
+    | "amax"
+    | "amin"
+    | "logsumexp"
+    | "any.dims"
+    | "all.dims"
+    | "linalg_matrix_norm.str_ord",
   vjp: Operation["vjp"],
   result?: "bool",
 ): Operation =>
@@ -67,10 +78,13 @@ const reduction = (
     lower: ({ inputs: [x], attributes: { dims, keepdim } }) => ({
       kind: "aten",
       key,
-      args:
-        key === "sum.dim_IntList" || key === "mean.dim"
-          ? [x!, numbers(dims), keepdim === true, null]
-          : [x!, numbers(dims), keepdim === true],
+      args: [
+        x!,
+        ...(key === "linalg_matrix_norm.str_ord" ? ["fro"] : []),
+        numbers(dims),
+        keepdim === true,
+        ...(withDtype.includes(key) ? [null] : []),
+      ],
     }),
     layout: "strict",
   });
@@ -247,18 +261,34 @@ export function sort(x: Tensor, dim = -1, descending = false): { values: Tensor;
   return { values: values!, indices: indices! };
 }
 
-/** Euclidean norm over dimensions, computed in float32 or wider: sqrt(sum(x^2)). */
-export const norm = (x: Tensor, dims?: Dims, keepdim = false): Tensor => {
-  requireFloat(x);
-  const wide = widen(x);
-  return cast(safeSqrt(sum(mul(wide, wide), dims, keepdim)), x.dtype);
-};
+// d = x / |x| . dx, and 0 where the norm is, as in PyTorch.
+const normOperation = reduction(
+  "norm",
+  "linalg_matrix_norm.str_ord",
+  ({ inputs: [x], outputs: [y], gradients: [g], attributes }) => {
+    const dims = numbers(attributes["dims"]);
+    const length = restore(y!, x!, dims);
+    return [mul(x!, div(restore(g!, x!, dims), where(eq(length, 0), 1, length)))];
+  },
+);
 
-// sqrt has an infinite slope at 0; the norm's gradient there is taken as 0, as in PyTorch.
-const safeSqrt = (x: Tensor): Tensor => {
-  const zero = cast(eq(x, 0), x.dtype);
-  return mul(sqrt(add(x, zero)), sub(1, zero));
-};
+/** Euclidean norm over dimensions, computed in float32 or wider: sqrt(sum(x^2)). */
+export function norm(x: Tensor, dims?: Dims, keepdim = false): Tensor {
+  requireFloat(x);
+  const over = resolve(x, dims);
+  if (over.length === 0) return abs(x);
+  let y = widen(x);
+  // The kernel takes two dimensions at a time; a single one stands with one of size 1.
+  for (let i = 0; i < over.length; i += 2) {
+    const [first = 0, second] = over.slice(i, i + 2);
+    if (second !== undefined) y = reduce(normOperation, y, [first, second], true);
+    else {
+      const shape = reducedShape(y.shape, [first], true);
+      y = reshape(reduce(normOperation, unsqueeze(y, first), [first, first + 1], true), shape);
+    }
+  }
+  return cast(reshape(y, reducedShape(x.shape, over, keepdim)), x.dtype);
+}
 
 /** Sums a gradient over the dimensions that broadcasting added or repeated. */
 export function sumTo(g: Tensor, shape: Shape): Tensor {

@@ -48,6 +48,13 @@ export const attentionCases = [
     "attention(a, b, c, causal(5, 5, a.dtype), 0.5)",
     { ...options, loose: { float32: 5e-5 } },
   ),
+  op(
+    "attention",
+    [f(2, 6, 1, 8), f(2, 2, 5, 8), f(2, 2, 5, 8), frozen(f(2, 1, 1, 5))],
+    (q, k, v, bias) => T.attention(q, k, v, { bias, ...flash }),
+    "attention(a, b, c, d)",
+    { ...options, loose: { float32: 5e-5 } },
+  ),
   op("causalBias", [], () => T.causalBias(3, 5), "causal(3, 5, torch.float32)", { only: ["float32"] }),
   op(
     "paddingBias",

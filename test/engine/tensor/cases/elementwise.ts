@@ -111,6 +111,7 @@ export const elementwiseCases = [
   op("minimum", [f(3, 4), f(4)], (a, b) => a.minimum(b), "torch.minimum(a, b)", half),
   op("minimum", [exact([1, 2, 3]), exact([2, 2, 2])], (a, b) => a.minimum(b), "torch.minimum(a, b)", kink),
   op("atan2", [apart(3, 4), apart(4)], (a, b) => a.atan2(b), "torch.atan2(a, b)", half),
+  op("hypot", [apart(3, 4), apart(4)], (a, b) => a.hypot(b), "torch.hypot(a, b)", half),
 
   op("eq", [ints([1, 2, 3]), ints([1, 5, 3])], (a, b) => a.eq(b), "a == b", plain),
   op("ne", [exact([1, "nan", 3]), exact([1, "nan", 4])], (a, b) => a.ne(b), "a != b", kink),

@@ -53,6 +53,8 @@ export const reduceCases = [
   op("sort", [f(4, 3)], (a) => pair(a.sort(0, true)), "tuple(a.sort(0, True))"),
   op("norm", [f(3, 4)], (a) => a.norm(), "torch.linalg.vector_norm(a)", half),
   op("norm", [f(3, 4)], (a) => a.norm(-1, true), "torch.linalg.vector_norm(a, dim=-1, keepdim=True)", brain),
+  op("norm", [f(2, 3, 4)], (a) => a.norm(), "torch.linalg.vector_norm(a)"),
+  op("norm", [f(2, 3, 2, 2)], (a) => a.norm([0, 1, -1]), "torch.linalg.vector_norm(a, dim=[0, 1, 3])"),
   op("norm", [exact([0, 0, 3, 4], 2, 2)], (a) => a.norm(1), "torch.linalg.vector_norm(a, dim=1)", kink),
   op("norm", [within(200, 400, 6)], (a) => a.norm(), "torch.linalg.vector_norm(a)", { also: ["float16"] }),
   op("sumTo", [f(2, 3, 4)], (a) => T.sumTo(a, [3, 1]), "a.sum(0).sum(-1, True)"),
