@@ -12,12 +12,6 @@ export interface AttendOptions {
   readonly softcap?: number | undefined;
 }
 
-/**
- * Keys up to which the kernel that never writes the scores out is quicker where a single row goes on by one token: the
- * calls of the products cost more than their work there.
- */
-const oneQueryUpTo = 256;
-
 /** [batch, length, heads * size] to [batch, length, heads, size] */
 export const splitHeads = (x: Tensor, size: number): Tensor =>
   x.reshape([x.shape[0]!, x.shape[1]!, -1, size]);
@@ -51,13 +45,11 @@ export function attend(
   const k1 = rotary === undefined ? headsFirst(k) : applyRotary(headsFirst(k), rotary);
   const v1 = headsFirst(v);
   const { keys, values } = cache === undefined ? { keys: k1, values: v1 } : cache.update(layer, k1, v1);
-  const one = batch === 1 && length === 1 && keys.shape[2]! <= oneQueryUpTo;
   const mixed = attention(queries, keys, values, {
     bias,
     scale: 1,
     dropout,
     ...(softcap === undefined ? {} : { softcap }),
-    ...(cache !== undefined && one && softcap === undefined && dropout === 0 ? { kernel: "flash" } : {}),
   });
   return rowsAt(mixed.permute([0, 2, 1, 3]).reshape([batch, length, -1]), places);
 }

@@ -21,7 +21,10 @@ describe("operator schemas", () => {
       expect(schema.name).toBe(schema.key.slice(0, schema.name.length));
       // Each argument is a type and a name; `*` only parts positional from named ones.
       const list = text.slice(text.indexOf("(") + 1, text.lastIndexOf(") -> "));
-      const written = list.replaceAll(/=\[[^\]]*\]/g, "").split(", ").filter((part) => part !== "" && part !== "*");
+      const written = list
+        .replaceAll(/=\[[^\]]*\]/g, "")
+        .split(", ")
+        .filter((part) => part !== "" && part !== "*");
       const names = written.map((part) => part.replace(/=.*/, "").split(" ").at(-1));
       expect(schema.arguments.map(({ name }) => name)).toEqual(names);
     },
