@@ -1,5 +1,7 @@
 /** @file The configurations of the CRAFT trainers: the options of each base trainer with those of CRAFT. */
 import { z } from "zod";
+import { checkDPO, dpoFields } from "../trainers/dpo/config.js";
+import { orpoFields } from "../trainers/orpo/config.js";
 import { plainFields } from "../trainers/plain/config.js";
 import { sftFields } from "../trainers/sft/config.js";
 import { checkPacking } from "../trainers/sft/packing.js";
@@ -30,6 +32,31 @@ export class CRAFTSFTConfig extends CraftConfig<CRAFTSFTArguments> {
   constructor(options: CRAFTSFTOptions | OptionRecord = {}, origins: Origins = {}) {
     super(craftSFTSchema, "CRAFTSFTConfig", { ...options }, origins);
     checkPacking(this.values);
+  }
+}
+
+const craftDPOSchema = z.strictObject({ ...dpoFields, ...craftFields });
+export type CRAFTDPOOptions = z.input<typeof craftDPOSchema>;
+export type CRAFTDPOArguments = z.output<typeof craftDPOSchema>;
+
+/** The options of {@link CRAFTDPOTrainer}: those of DPOConfig and those of CRAFT. Names may be camelCase or snake_case. */
+export class CRAFTDPOConfig extends CraftConfig<CRAFTDPOArguments> {
+  /** @throws CraftError naming the first option at fault: unknown, out of range, or without a meaning beside the others. */
+  constructor(options: CRAFTDPOOptions | OptionRecord = {}, origins: Origins = {}) {
+    super(craftDPOSchema, "CRAFTDPOConfig", { ...options }, origins);
+    checkDPO(this.values);
+  }
+}
+
+const craftORPOSchema = z.strictObject({ ...orpoFields, ...craftFields });
+export type CRAFTORPOOptions = z.input<typeof craftORPOSchema>;
+export type CRAFTORPOArguments = z.output<typeof craftORPOSchema>;
+
+/** The options of {@link CRAFTORPOTrainer}: those of ORPOConfig and those of CRAFT. Names may be camelCase or snake_case. */
+export class CRAFTORPOConfig extends CraftConfig<CRAFTORPOArguments> {
+  /** @throws CraftError naming the first option at fault: unknown, out of range, or without a meaning beside the others. */
+  constructor(options: CRAFTORPOOptions | OptionRecord = {}, origins: Origins = {}) {
+    super(craftORPOSchema, "CRAFTORPOConfig", { ...options }, origins);
   }
 }
 

@@ -2,6 +2,8 @@ export {
   CraftConfig,
   craftFields,
   craftPresets,
+  CRAFTDPOConfig,
+  CRAFTORPOConfig,
   CRAFTSFTConfig,
   CRAFTTrainingArguments,
   Explanation,
@@ -13,6 +15,10 @@ export {
   type CraftFacts,
   type CraftOptions,
   type CraftPreset,
+  type CRAFTDPOArguments,
+  type CRAFTDPOOptions,
+  type CRAFTORPOArguments,
+  type CRAFTORPOOptions,
   type CRAFTSFTArguments,
   type CRAFTSFTOptions,
   type CRAFTTrainingOptions,
@@ -34,7 +40,14 @@ export type {
   CraftLoaderFactory,
   CraftLoaders,
 } from "./trainer_data.js";
-export { CRAFTSFTTrainer, type CRAFTSFTTrainerOptions } from "./trainers.js";
+export {
+  CRAFTDPOTrainer,
+  CRAFTORPOTrainer,
+  CRAFTSFTTrainer,
+  type CRAFTDPOTrainerOptions,
+  type CRAFTORPOTrainerOptions,
+  type CRAFTSFTTrainerOptions,
+} from "./trainers.js";
 export {
   withCraft,
   type CraftTrainer,

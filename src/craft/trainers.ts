@@ -1,9 +1,12 @@
-/** @file SFT with the contrastive objective. */
+/** @file Trainers with the contrastive objective. */
 import type { LanguageModelingBatch } from "../data/collator.js";
+import type { PreferenceBatch } from "../data/preference_collator.js";
 import type { SftRowOptions } from "../data/sft_rows.js";
 import type { PreparedRow } from "../data/tokenised_rows.js";
+import { DPOTrainer, type DPOTrainerOptions } from "../trainers/dpo/trainer.js";
+import { ORPOTrainer, type ORPOTrainerOptions } from "../trainers/orpo/trainer.js";
 import { SFTTrainer, type SFTTrainerOptions } from "../trainers/sft/trainer.js";
-import { CRAFTSFTConfig } from "./config.js";
+import { CRAFTDPOConfig, CRAFTORPOConfig, CRAFTSFTConfig } from "./config.js";
 import type { CRAFTCollator } from "./data/index.js";
 import type { CraftDataOptions } from "./trainer_data.js";
 import { withCraft } from "./with_craft.js";
@@ -40,5 +43,37 @@ export class CRAFTSFTTrainer extends withCraft(SFTTrainer) {
 
   protected override rowOptions(): SftRowOptions {
     return { ...super.rowOptions(), ...(this.#keepsMasks ? { returnAssistantMasks: true } : {}) };
+  }
+}
+
+export interface CRAFTDPOTrainerOptions
+  extends Omit<DPOTrainerOptions, "args">, CraftDataOptions<PreferenceBatch> {
+  readonly args?: CRAFTDPOConfig;
+}
+
+/**
+ * {@link withCraft} over {@link DPOTrainer}: alpha times the gradient of DPO's loss over all pairs of the step, plus
+ * (1 - alpha) times InfoNCE's. Self-align sets prompts against the answers that were chosen.
+ */
+export class CRAFTDPOTrainer extends withCraft(DPOTrainer) {
+  /** @throws CraftError for options and data that do not go together. */
+  constructor({ args = new CRAFTDPOConfig(), ...options }: CRAFTDPOTrainerOptions) {
+    super({ ...options, args });
+  }
+}
+
+export interface CRAFTORPOTrainerOptions
+  extends Omit<ORPOTrainerOptions, "args">, CraftDataOptions<PreferenceBatch> {
+  readonly args?: CRAFTORPOConfig;
+}
+
+/**
+ * {@link withCraft} over {@link ORPOTrainer}: alpha times the gradient of ORPO's whole loss over the step, plus
+ * (1 - alpha) times InfoNCE's. Self-align sets prompts against the answers that were chosen.
+ */
+export class CRAFTORPOTrainer extends withCraft(ORPOTrainer) {
+  /** @throws CraftError for options and data that do not go together. */
+  constructor({ args = new CRAFTORPOConfig(), ...options }: CRAFTORPOTrainerOptions) {
+    super({ ...options, args });
   }
 }

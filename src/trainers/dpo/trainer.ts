@@ -109,7 +109,7 @@ export class DPOTrainer extends PreferenceTrainer {
 
   async #makeReference(): Promise<Reference> {
     const { model, lora, args } = this;
-    if (this.#refModel !== undefined) return givenReference(this.#refModel, model, args.dtype);
+    if (this.#refModel !== undefined) return givenReference(this.#refModel, model);
     if (lora !== undefined)
       return this.options.peftConfig === undefined ? withFirstAdapter(lora) : withoutAdapter(lora);
     return frozenCopy(model, args.syncRefModel ? "float32" : undefined);

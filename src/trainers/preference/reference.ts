@@ -60,15 +60,12 @@ export function frozenCopy(model: CausalLM, dtype: DType = model.dtype): Referen
 }
 
 /**
- * The reference that a user gives: a model, or the folder of one, which is loaded and freed with the model that is trained.
+ * The reference that a user gives: a model, or the folder of one, which is loaded in the
+ * dtype of the model that is trained, and freed with it.
  *
  * @throws CraftError for a model with another vocabulary.
  */
-export async function givenReference(
-  given: CausalLM | string,
-  model: CausalLM,
-  dtype: DType | "auto",
-): Promise<Reference> {
+export async function givenReference(given: CausalLM | string, model: CausalLM): Promise<Reference> {
   if (given === model)
     throw new CraftError({
       subject: "refModel",
@@ -76,7 +73,7 @@ export async function givenReference(
       remedy: "Leave it out: the reference is then a copy, or the model without its adapter.",
     });
   const loaded = typeof given === "string";
-  const reference = loaded ? await AutoModelForCausalLM.fromPretrained(given, { dtype }) : given;
+  const reference = loaded ? await AutoModelForCausalLM.fromPretrained(given, { dtype: model.dtype }) : given;
   const [own, other] = [model.shape.vocabSize, reference.shape.vocabSize];
   if (own !== other) {
     if (loaded) reference.dispose();
