@@ -3,8 +3,12 @@ import { cpSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { AutoModelForCausalLM, savePretrained } from "../../src/models/index.js";
 
-/** Writes a Llama of two small layers, with the tokenizer of test/fixtures/text/byte_level, into the folder. */
-export async function makeModel(folder: string): Promise<void> {
+/**
+ * Writes a Llama of two small layers, with the tokenizer of test/fixtures/text/byte_level, into the folder.
+ *
+ * @param positions that it has
+ */
+export async function makeModel(folder: string, positions = 256): Promise<void> {
   const model = await AutoModelForCausalLM.fromConfig(
     {
       architectures: ["LlamaForCausalLM"],
@@ -15,7 +19,7 @@ export async function makeModel(folder: string): Promise<void> {
       num_hidden_layers: 2,
       num_attention_heads: 4,
       num_key_value_heads: 2,
-      max_position_embeddings: 256,
+      max_position_embeddings: positions,
       rms_norm_eps: 1e-5,
       rope_theta: 10_000,
       hidden_act: "silu",

@@ -1,7 +1,6 @@
 /** @file Runs the built command, and makes the small files that it is run on. */
 import { spawn } from "node:child_process";
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -14,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { AutoModelForCausalLM, savePretrained } from "../../../src/models/index.js";
+import { makeModel as writeModel } from "../../engine/tiny_model.js";
 
 export const root = join(import.meta.dirname, "../../..");
 export const command = join(root, "bin/craft.js");
@@ -98,32 +97,9 @@ export function newFolder(): string {
   return folder;
 }
 
-/** A Llama of two small layers with random weights, and the tokenizer of test/fixtures/text/byte_level. */
+/** A Llama of two small layers with random weights and 128 positions, see {@link writeModel}. */
 export async function makeModel(folder: string): Promise<string> {
-  const model = await AutoModelForCausalLM.fromConfig(
-    {
-      architectures: ["LlamaForCausalLM"],
-      model_type: "llama",
-      vocab_size: 640,
-      hidden_size: 32,
-      intermediate_size: 64,
-      num_hidden_layers: 2,
-      num_attention_heads: 4,
-      num_key_value_heads: 2,
-      max_position_embeddings: 128,
-      rms_norm_eps: 1e-5,
-      rope_theta: 10_000,
-      hidden_act: "silu",
-      tie_word_embeddings: true,
-      initializer_range: 0.05,
-      bos_token_id: 600,
-      eos_token_id: 601,
-    },
-    { dtype: "float32", seed: 3 },
-  );
-  savePretrained(model, folder);
-  model.dispose();
-  cpSync(join(root, "test/fixtures/text/byte_level"), folder, { recursive: true });
+  await writeModel(folder, 128);
   return folder;
 }
 

@@ -3,13 +3,12 @@
  * In runs, with beta1 = 0 and no clipping, AdamW's first moment in a checkpoint is the gradient of its step; with a
  * learning rate of 0, all steps have the same weights. Windows of every kind are in point_01_windows.test.ts.
  */
-import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { CRAFTSFTConfig, CRAFTSFTTrainer } from "../../../src/craft/index.js";
 import { AutoModelForCausalLM } from "../../../src/models/index.js";
 import { SFTConfig, SFTTrainer } from "../../../src/trainers/index.js";
 import { loadTorch } from "../../../src/torch/torch.js";
-import { largestDifference, need, readTensors } from "../fixtures.js";
+import { largestDifference, need } from "../fixtures.js";
 import {
   modelFolder,
   numbersOf,
@@ -19,7 +18,8 @@ import {
   temporaryFolders,
   tinyModel,
 } from "../training/tiny.js";
-import { addTotals, mixed, norm, Reference, type Total } from "./trainer_reference.js";
+import { expectStep, readableSteps } from "./readable_steps.js";
+import { addTotals, Reference, type Total } from "./trainer_reference.js";
 import { plainRow, sides, watched, type Kind, type Seen } from "./trainer_seen.js";
 
 beforeAll(() => loadTorch());
@@ -62,13 +62,7 @@ async function train({ strategy, accumulation, alpha }: Setting) {
       craftStrategy: strategy,
       craftProjectionDim: 8,
       craftTemperature: 0.5,
-      numTrainEpochs: 1,
-      learningRate: 0,
-      adamBeta1: 0,
-      maxGradNorm: 0,
-      loggingSteps: 1,
-      saveSteps: 1,
-      disableTqdm: true,
+      ...readableSteps,
     }),
     trainDataset: sftRows(7, 6, 8),
     contrastiveDataset: strategy === "paired_dataset" ? pairRows(5, 4, 5) : undefined,
@@ -105,32 +99,12 @@ describe("the gradient of a step", () => {
     const log = readLog(outputDir);
     for (const [i, window] of windows.entries()) {
       const { sft, contrastive } = await totals(reference, window);
-      const expected = mixed([
-        [alpha, sft],
-        [1 - alpha, contrastive],
-      ]);
-      const moments = readTensors(join(outputDir, `checkpoint-${i + 1}`, "optimizer.safetensors"));
-      const size = norm(expected);
-      for (const [name, values] of expected) {
-        const found = need(moments, `exp_avg.${name}`).values;
-        expect(largestDifference(found, values), `${name}, step ${i + 1}`).toBeLessThanOrEqual(2e-6 * size);
-      }
-      const entry = log[i]!;
-      const means = [sft.sum / sft.weight, contrastive.sum / contrastive.weight] as const;
-      const logged = {
-        loss: alpha * means[0] + (1 - alpha) * means[1],
-        "loss/craft_total": alpha * means[0] + (1 - alpha) * means[1],
-        "loss/craft_sft": means[0],
-        "loss/craft_contrast": means[1],
-        grad_norm: size,
-        "grad_norm/sft": norm(mixed([[1, sft]])),
-        "grad_norm/contrastive": norm(mixed([[1, contrastive]])),
-        learning_rate: 0,
-      };
-      for (const [name, value] of Object.entries(logged))
-        expect(Math.abs(entry[name]! - value), `${name}, step ${i + 1}`).toBeLessThanOrEqual(
-          5e-6 * Math.max(1, value),
-        );
+      expectStep(outputDir, log[i]!, {
+        step: i + 1,
+        alpha,
+        base: "sft",
+        totals: { base: sft, contrastive },
+      });
     }
     reference.dispose();
     wide.dispose();

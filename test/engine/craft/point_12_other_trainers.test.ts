@@ -2,7 +2,6 @@
  * @file Point 12 of the semantics: the contrastive loader is separate and mixes at the loss level, and a batch of the
  * base trainer keeps its own loss, whatever that is. Gradients are read as in point_01_alpha.test.ts.
  */
-import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import {
   CRAFTSFTConfig,
@@ -25,7 +24,7 @@ import {
   type TrainingOptions,
 } from "../../../src/trainers/index.js";
 import type { Objective, TracedFeeds } from "../../../src/training/index.js";
-import { largestDifference, need, readTensors } from "../fixtures.js";
+import { largestDifference, need } from "../fixtures.js";
 import {
   modelFolder,
   numbersOf,
@@ -44,7 +43,8 @@ import {
   PreferenceTrainer,
   type Preference,
 } from "./preference.js";
-import { addTotals, mixed, norm, Reference, type Total } from "./trainer_reference.js";
+import { expectStep, readableSteps } from "./readable_steps.js";
+import { addTotals, Reference, type Total } from "./trainer_reference.js";
 import { sides, watched, type Seen } from "./trainer_seen.js";
 
 beforeAll(() => loadTorch());
@@ -105,13 +105,7 @@ describe("the gradient of a step with a base objective of another kind", () => {
           craftBeta: 0.6,
           craftProjectionDim: 8,
           craftTemperature: 0.5,
-          numTrainEpochs: 1,
-          learningRate: 0,
-          adamBeta1: 0,
-          maxGradNorm: 0,
-          loggingSteps: 1,
-          saveSteps: 1,
-          disableTqdm: true,
+          ...readableSteps,
         }),
         trainDataset: preferences(7),
         contrastiveDataset: pairRows(5, 4, 5),
@@ -135,29 +129,12 @@ describe("the gradient of a step with a base objective of another kind", () => {
         const contrastive = addTotals(contrasts);
         const preferred = preferenceReference(wide, [...contrastive.gradient.keys()]);
         const base = await preferred.total(window.own.flat());
-        const expected = mixed([
-          [alpha, base],
-          [1 - alpha, contrastive],
-        ]);
-        const moments = readTensors(join(outputDir, `checkpoint-${i + 1}`, "optimizer.safetensors"));
-        const size = norm(expected);
-        for (const [name, values] of expected) {
-          const found = need(moments, `exp_avg.${name}`).values;
-          expect(largestDifference(found, values), `${name}, step ${i + 1}`).toBeLessThanOrEqual(2e-6 * size);
-        }
-        const means = [base.sum / base.weight, contrastive.sum / contrastive.weight] as const;
-        const logged = {
-          loss: alpha * means[0] + (1 - alpha) * means[1],
-          "loss/craft_total": alpha * means[0] + (1 - alpha) * means[1],
-          "loss/craft_preference": means[0],
-          "loss/craft_contrast": means[1],
-          "grad_norm/preference": norm(mixed([[1, base]])),
-          "grad_norm/contrastive": norm(mixed([[1, contrastive]])),
-        };
-        for (const [name, value] of Object.entries(logged))
-          expect(Math.abs(log[i]![name]! - value), `${name}, step ${i + 1}`).toBeLessThanOrEqual(
-            5e-6 * Math.max(1, value),
-          );
+        expectStep(outputDir, log[i]!, {
+          step: i + 1,
+          alpha,
+          base: "preference",
+          totals: { base, contrastive },
+        });
         expect(log[i]).not.toHaveProperty("loss/craft_sft");
         preferred.dispose();
       }

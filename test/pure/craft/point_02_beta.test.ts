@@ -1,26 +1,7 @@
 /** @file Point 2 of the semantics, beta: how a window is divided between the two kinds of micro-batches. */
 import { describe, expect, it } from "vitest";
-import {
-  mixingSchedule,
-  roundHalfToEven,
-  splitWindow,
-  type MixingOptions,
-  type MixingSchedule,
-} from "../../../src/craft/data/schedule.js";
-
-/** The windows of an epoch as strings such as "sssc". */
-function windows(schedule: MixingSchedule): string[] {
-  return Array.from({ length: schedule.windows }, (_, i) => {
-    const [from, to] = [schedule.before(i), schedule.before(i + 1)];
-    return "s".repeat(to.sft - from.sft) + "c".repeat(to.contrastive - from.contrastive);
-  });
-}
-
-const plan = (
-  sftBatches: number,
-  contrastiveBatches: number,
-  rest: Omit<MixingOptions, "sftBatches" | "contrastiveBatches">,
-) => mixingSchedule({ sftBatches, contrastiveBatches, ...rest });
+import { roundHalfToEven, splitWindow } from "../../../src/craft/data/schedule.js";
+import { plan, windows } from "./windows.js";
 
 describe("splitWindow", () => {
   it.each([

@@ -1,25 +1,7 @@
 /** @file Point 3 of the semantics, length strategies: what happens where the two kinds of data do not end together. */
 import { describe, expect, it } from "vitest";
-import {
-  lengthStrategies,
-  mixingSchedule,
-  type MixingOptions,
-  type MixingSchedule,
-} from "../../../src/craft/data/schedule.js";
-
-/** The windows of an epoch as strings such as "sssc". */
-function windows(schedule: MixingSchedule): string[] {
-  return Array.from({ length: schedule.windows }, (_, i) => {
-    const [from, to] = [schedule.before(i), schedule.before(i + 1)];
-    return "s".repeat(to.sft - from.sft) + "c".repeat(to.contrastive - from.contrastive);
-  });
-}
-
-const plan = (
-  sftBatches: number,
-  contrastiveBatches: number,
-  rest: Omit<MixingOptions, "sftBatches" | "contrastiveBatches">,
-) => mixingSchedule({ sftBatches, contrastiveBatches, ...rest });
+import { lengthStrategies, mixingSchedule } from "../../../src/craft/data/schedule.js";
+import { plan, windows } from "./windows.js";
 
 describe("oversample", () => {
   it("goes through a short contrastive dataset again: 10 SFT, 2 contrastive batches", () => {
