@@ -41,6 +41,8 @@ export interface Benchmark {
   readonly model?: ModelName;
   readonly floors: readonly Floor[];
   groups(setting: Setting): readonly Group[];
+  /** What is to be said beside the tables. */
+  notes?(groups: readonly GroupResult[]): readonly string[];
 }
 
 const warmUp = 2;
@@ -78,8 +80,12 @@ export async function runBenchmark(benchmark: Benchmark, options: BenchmarkOptio
     rounds: { steps: options.rounds, warm_up: warmUp, starts: options.starts },
     groups,
     comparisons,
-    floors: checkFloors(benchmark.floors, comparisons),
-    notes: [...(typeof found === "string" ? [`no peer was run: ${found}`] : []), ...groups.flatMap(notesOf)],
+    floors: checkFloors(benchmark.floors, comparisons, groups),
+    notes: [
+      ...(typeof found === "string" ? [`no peer was run: ${found}`] : []),
+      ...groups.flatMap(notesOf),
+      ...(benchmark.notes?.(groups) ?? []),
+    ],
   };
   if (options.markdown !== undefined) await updatePage(options.markdown, benchmark.name, asMarkdown(report));
   process.stdout.write(`${options.json ? JSON.stringify(report) : asText(report)}\n`);

@@ -23,12 +23,12 @@ export interface Comparison {
 /**
  * What should at least be reached. `speed` is a lower bound, the others are upper ones: `memory` and `start` of our
  * share, `cost` and `growth` of the step and the memory of a side that does more than the first, `held` of
- * what loading takes of memory.
+ * what loading takes of memory, `peak` of the peak memory of the side itself, in GB.
  */
 export interface Floor {
   readonly task: string;
   readonly peer: string;
-  readonly measure: "speed" | "memory" | "start" | "cost" | "growth" | "held";
+  readonly measure: "speed" | "memory" | "start" | "cost" | "growth" | "held" | "peak";
   readonly bound: number;
 }
 
@@ -65,10 +65,19 @@ function compare(task: string, ours: Measured, peer: Measured): Comparison {
 }
 
 /** Floors beside what was measured. */
-export function checkFloors(floors: readonly Floor[], comparisons: readonly Comparison[]): FloorResult[] {
+export function checkFloors(
+  floors: readonly Floor[],
+  comparisons: readonly Comparison[],
+  groups: readonly GroupResult[] = [],
+): FloorResult[] {
   return floors.map((floor) => {
     const found = comparisons.find(({ task, peer }) => task === floor.task && peer === floor.peer);
-    const measured = found?.[floor.measure === "cost" ? "speed" : floor.measure];
+    const sides = groups.find(({ task }) => task === floor.task)?.sides;
+    const peak = sides?.find(({ name }) => name === floor.peer)?.peak_rss_bytes;
+    const measured =
+      floor.measure === "peak"
+        ? peak && peak / 1e9
+        : found?.[floor.measure === "cost" ? "speed" : floor.measure];
     if (measured === undefined) return floor;
     const met = floor.measure === "speed" ? measured >= floor.bound : measured <= floor.bound;
     return { ...floor, measured, met };

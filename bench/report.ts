@@ -88,6 +88,7 @@ const measures = {
   start: ["share of start to first step", "at most"],
   cost: ["times the step", "at most"],
   growth: ["times the memory", "at most"],
+  peak: ["peak memory in GB", "at most"],
   held: ["memory beside an empty process, times the file", "at most"],
 } as const;
 
@@ -142,7 +143,11 @@ function facts({ machine, groups, rounds }: Report): string[] {
     costs
       ? ofRows
       : `speed ratio: the peer's step over ours; shares: ours over the peer's${both ? `; ${ofRows}` : ""}`,
-    `medians of ${rounds.steps} rounds after ${rounds.warm_up} to warm up${costs ? "" : `; starts: medians of ${rounds.starts}`}`,
+    ...(others.length === groups.length
+      ? []
+      : [
+          `medians of ${rounds.steps} rounds after ${rounds.warm_up} to warm up${costs ? "" : `; starts: medians of ${rounds.starts}`}`,
+        ]),
     ...others.map(({ task, rounds: { steps } }) => `${task}: ${steps} ${steps === 1 ? "step" : "steps"}`),
   ];
 }

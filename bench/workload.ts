@@ -72,8 +72,33 @@ const gemma3 = {
   use_cache: true,
 };
 
+/** The config.json of Zephyr-7B-beta's shape. */
+const zephyr = {
+  architectures: ["MistralForCausalLM"],
+  model_type: "mistral",
+  vocab_size: 32000,
+  hidden_size: 4096,
+  intermediate_size: 14336,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  hidden_act: "silu",
+  max_position_embeddings: 32768,
+  rms_norm_eps: 1e-5,
+  rope_theta: 10000,
+  sliding_window: 4096,
+  attention_dropout: 0,
+  tie_word_embeddings: false,
+  initializer_range: 0.02,
+  bos_token_id: 1,
+  eos_token_id: 2,
+  pad_token_id: 2,
+  torch_dtype: "bfloat16",
+  use_cache: true,
+};
+
 /** Shapes of real models, whose weights are random. */
-export const models = { "SmolLM-135M": smolLM, "Gemma-3-270m": gemma3 } as const;
+export const models = { "SmolLM-135M": smolLM, "Gemma-3-270m": gemma3, "Zephyr-7B": zephyr } as const;
 export type ModelName = keyof typeof models;
 
 /** Rows of 128 token ids: x <- 1664525 x + 1013904223 (mod 2^32) from x = stream, id = (x >> 8) mod 49152. */
@@ -86,13 +111,17 @@ export function tokenRows(rows: number, stream: number): number[][] {
   return Array.from({ length: rows }, () => Array.from({ length: sequence }, next));
 }
 
-/** Rows whose second half is supervised. */
-export function sftRows(): { input_ids: number[]; labels: number[] }[] {
-  return tokenRows(rowsPerStep * stepsPerEpoch, streams.sft).map((row) => ({
-    input_ids: row,
-    labels: row.map((id, place) => (place < sequence / 2 ? -100 : id)),
-  }));
+/** Rows whose second half is supervised. @param most ids are taken modulo this, for a smaller vocabulary */
+export function sftRows(most = vocabulary): { input_ids: number[]; labels: number[] }[] {
+  return tokenRows(rowsPerStep * stepsPerEpoch, streams.sft).map((row) =>
+    supervised(row.map((id) => id % most)),
+  );
 }
+
+const supervised = (row: number[]): { input_ids: number[]; labels: number[] } => ({
+  input_ids: row,
+  labels: row.map((id, place) => (place < sequence / 2 ? -100 : id)),
+});
 
 /** Pairs of rows, both sides of full length, for so many pairs in a step. */
 export function pairRows(perStep = rowsPerStep): { input_ids: number[]; input_ids_tgt: number[] }[] {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
+  AutoModelForCausalLM,
   CRAFTSFTConfig,
   CRAFTSFTTrainer,
   loadTorch,
@@ -22,6 +23,7 @@ const { values: given } = parseArgs({
     craft: { type: "boolean", default: false },
     "self-align": { type: "boolean", default: false },
     full: { type: "boolean", default: false },
+    "load-in-4bit": { type: "boolean", default: false },
     // More options of the trainer, as JSON.
     config: { type: "string", default: "{}" },
     once: { type: "boolean", default: false },
@@ -68,12 +70,18 @@ const facts = {
   versions: { node: process.versions.node, libtorch: version },
   settings: { implementation: "contrastive-ft", full: given.full, dtype: "bfloat16", threads: numThreads() },
 };
+const inFourBits = given["load-in-4bit"]
+  ? await AutoModelForCausalLM.fromPretrained(given.checkpoint, {
+      dtype: "bfloat16",
+      quantization: { loadIn4bit: true, bnb4bitQuantType: "nf4", bnb4bitUseDoubleQuant: true },
+    })
+  : undefined;
 const common = {
-  model: given.checkpoint,
+  model: inFourBits ?? given.checkpoint,
   peftConfig: given.full
     ? undefined
     : { r: 8, loraAlpha: 16, targetModules: ["q_proj", "k_proj", "v_proj", "o_proj"] },
-  trainDataset: sftRows(),
+  trainDataset: sftRows(inFourBits?.shape.vocabSize),
   callbacks: [new StepByStep(facts)],
 };
 // What is not named here is the trainer's own default, as with the peers.

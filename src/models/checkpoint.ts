@@ -63,6 +63,11 @@ export class Checkpoint {
     return this.#file(name).read(name, options);
   }
 
+  /** Gives parts of a tensor. See {@link SafetensorsFile.elements}. */
+  elements(name: string, dtype: DType): (begin: number, end: number) => Uint8Array {
+    return this.#file(name).elements(name, dtype);
+  }
+
   close(): void {
     for (const file of this.#files) file.close();
   }

@@ -1,4 +1,5 @@
 export { AutoModelForCausalLM, resolveDType, savePretrained, type LoadOptions } from "./auto_model.js";
+export { dequantizeLayers } from "../quantization/index.js";
 export type { QuantizationOptions } from "./quantization_config.js";
 export { supportedModelTypes } from "./architectures.js";
 export { CausalLM, type ForwardOptions, type LayerCaches, type ModelShape } from "./causal_lm.js";

@@ -12,10 +12,12 @@ import {
   Linear4bit,
   nestedBlockSize,
   quantize,
+  quantizeElements,
   tensorsOf,
   transposed,
   type FourBits,
 } from "../quantization/index.js";
+import { returnLargeBlocks } from "../torch/allocator.js";
 import type { Device } from "../torch/device.js";
 import { DeviceTensor } from "../torch/device_tensor.js";
 import type { DType } from "../torch/dtype.js";
@@ -29,6 +31,8 @@ export interface WeightReader {
   /** The dtype in the file. */
   dtype(name: string): DType;
   read(name: string, options: { readonly dtype: DType; readonly device: Device }): DeviceTensor;
+  /** Gives parts of a tensor, elements from `begin` up to `end`, each valid until the next call. */
+  elements(name: string, dtype: DType): (begin: number, end: number) => Uint8Array;
 }
 
 interface HeadSizes {
@@ -44,8 +48,8 @@ interface SourceOptions {
   readonly quantization?: Quantization | undefined;
 }
 
-/** Gives the weight [out, in] of the linear layer at a path in 4 bits, if it is one. */
-type MakeFourBits = (path: string, shape: Matrix, whole: () => DeviceTensor) => Bits | undefined;
+/** Gives the weight [out, in] of the linear layer at a path in 4 bits, if it is one. It may be `turned`, whole as [in, out]. */
+type MakeFourBits = (path: string, shape: Matrix, turned: boolean) => Bits | undefined;
 type Bits = FourBits<DeviceTensor> | FourBits<TensorType>;
 type Matrix = readonly [out: number, input: number];
 
@@ -74,14 +78,7 @@ export class ParameterSource {
     file: string,
     { dtype, device, quantization }: SourceOptions,
   ): ParameterSource {
-    const fourBits: MakeFourBits = (path, shape, whole) => {
-      const name = `${path}.weight`;
-      const type = storedType(reader, name, file);
-      return type === undefined
-        ? quantization && newFourBits(quantization, path, whole)
-        : readFourBits(reader, name, type, { file, shape, device });
-    };
-    const make: Make = (name, shape) => {
+    const requireWhole = (name: string, shape: Shape): void => {
       if (!reader.has(name)) {
         throw new CraftError({
           subject: file,
@@ -105,7 +102,23 @@ export class ParameterSource {
           remedy: "Check that config.json belongs to these weights.",
         });
       }
+    };
+    const make = (name: string, shape: Shape): DeviceTensor => {
+      requireWhole(name, shape);
       return reader.read(name, { dtype, device });
+    };
+    const fourBits: MakeFourBits = (path, shape, turned) => {
+      const name = `${path}.weight`;
+      const type = storedType(reader, name, file);
+      if (type !== undefined) return readFourBits(reader, name, type, { file, shape, device });
+      if (quantization?.skips(path) !== false) return undefined;
+      if (turned) return newFourBits(quantization, path, shape, turned, make);
+      requireWhole(name, shape);
+      return quantizeElements(
+        { shape, dtype, device, read: reader.elements(name, dtype) },
+        quantization,
+        name,
+      );
     };
     return new ParameterSource(dtype, make, fourBits, quantization?.compute);
   }
@@ -117,7 +130,9 @@ export class ParameterSource {
         ? normalInit(new Random(seed, name), shape, std, dtype, device)
         : DeviceTensor.full(shape, initial, dtype, device);
     const fourBits: MakeFourBits | undefined =
-      quantization && ((path, _shape, whole) => newFourBits(quantization, path, whole));
+      quantization &&
+      ((path, shape, turned) =>
+        quantization.skips(path) ? undefined : newFourBits(quantization, path, shape, turned, make));
     return new ParameterSource(dtype, make, fourBits, quantization?.compute);
   }
 
@@ -144,7 +159,7 @@ export class ParameterSource {
   }
 
   linear(path: string, out: number, input: number, bias: boolean): Linear {
-    const bits = this.#makeFourBits?.(path, [out, input], () => this.#whole(path, [out, input]));
+    const bits = this.#makeFourBits?.(path, [out, input], false);
     return bits === undefined ? this.#linear(path, out, input, bias) : this.#linear4bit(path, bits, bias);
   }
 
@@ -155,24 +170,16 @@ export class ParameterSource {
 
   /** A linear layer whose weight is stored as [in, out]; in 4 bits as [out, in], as transformers does. */
   conv1d(path: string, out: number, input: number): Linear {
-    const bits = this.#makeFourBits?.(path, [out, input], () => {
-      using stored = this.#whole(path, [input, out]);
-      return transposed(stored);
-    });
+    const bits = this.#makeFourBits?.(path, [out, input], true);
     if (bits !== undefined) return this.#linear4bit(path, bits, true);
     const weight = this.parameter(`${path}.weight`, [input, out]);
     return new Conv1D(weight, this.parameter(`${path}.bias`, [out], 0));
   }
 
-  #whole(path: string, shape: Shape): DeviceTensor {
-    const whole = this.#make(`${path}.weight`, shape);
-    if (whole instanceof DeviceTensor) return whole;
-    throw new Error("A weight without values has nothing to be put into 4 bits.");
-  }
-
   #linear4bit(path: string, bits: Bits, bias: boolean): Linear4bit {
     const held = heldBy<TensorType, Parameter>(bits, (tensor) => new Parameter(tensor, { trainable: false }));
     this.#made.push(...tensorsOf(held));
+    if (bits.packed instanceof DeviceTensor) returnLargeBlocks();
     const own = bias ? this.parameter(`${path}.bias`, [bits.shape[0]], 0) : undefined;
     return new Linear4bit(held, own, { weight: this.dtype, compute: this.#compute });
   }
@@ -198,13 +205,20 @@ export class ParameterSource {
   }
 }
 
-/** Puts a weight into 4 bits, if that is wanted of its layer, and lets go of the whole one. */
+/** Makes a weight [out, in], or turned, puts it into 4 bits, and lets go of the whole one. */
 function newFourBits(
   quantization: Quantization,
   path: string,
-  whole: () => DeviceTensor,
-): FourBits | undefined {
-  if (quantization.skips(path)) return undefined;
-  using weight = whole();
-  return quantize(weight, quantization, `${path}.weight`);
+  [out, input]: Matrix,
+  turned: boolean,
+  make: (name: string, shape: Shape) => DeviceTensor,
+): FourBits {
+  const name = `${path}.weight`;
+  if (!turned) {
+    using weight = make(name, [out, input]);
+    return quantize(weight, quantization, name);
+  }
+  using stored = make(name, [input, out]);
+  using weight = transposed(stored);
+  return quantize(weight, quantization, name);
 }

@@ -45,6 +45,12 @@ export class StoredWeights implements WeightReader {
     return this.#checkpoint.read(stored, options);
   }
 
+  elements(...[name, dtype]: Parameters<WeightReader["elements"]>): ReturnType<WeightReader["elements"]> {
+    const stored = this.#require(name);
+    this.#used.add(stored);
+    return this.#checkpoint.elements(stored, dtype);
+  }
+
   /**
    * Refuses weights that the architecture has no place for: a model without them would not be the one that was saved.
    *

@@ -10,4 +10,4 @@ export {
   type FourBits,
 } from "./four_bits.js";
 export { dequantizeLayers, fourBitLayers, Linear4bit, parameterCounts, wholeWeight } from "./linear4bit.js";
-export { dequantize, quantize, transposed, type FourBitOptions } from "./quantize.js";
+export { dequantize, quantize, quantizeElements, transposed, type FourBitOptions } from "./quantize.js";

@@ -1,6 +1,6 @@
 /** @file Matrices into 4 bits and back, on the host, by the formulas of bitsandbytes' kernels. */
 import { CraftError } from "../errors.js";
-import { cpu } from "../torch/device.js";
+import { cpu, type Device } from "../torch/device.js";
 import { DeviceTensor } from "../torch/device_tensor.js";
 import { dtypeBytes, type DType } from "../torch/dtype.js";
 import { roundTo } from "../torch/float_bits.js";
@@ -35,7 +35,34 @@ export interface FourBitOptions {
  * @throws CraftError if an element is not finite, for other dtypes and for block sizes that are not even.
  */
 export function quantize(weight: DeviceTensor, options: FourBitOptions, subject = "weight"): FourBits {
+  using local = weight.device.type === "cpu" ? undefined : weight.to(cpu);
+  const bytes = (local ?? weight).bytes();
+  const width = dtypeBytes(weight.dtype);
+  const read: MatrixElements["read"] = (begin, end) => bytes.subarray(begin * width, end * width);
   const { shape, dtype, device } = weight;
+  return quantizeElements({ shape, dtype, device, read }, options, subject);
+}
+
+/** A matrix whose elements are read a few thousand at a time, in order. */
+export interface MatrixElements {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  /** Where the matrix in 4 bits is to be. */
+  readonly device: Device;
+  /** Elements from `begin` up to `end`, in their dtype; valid until the next call. */
+  readonly read: (begin: number, end: number) => Uint8Array;
+}
+
+/**
+ * {@link quantize} of a matrix that is never in memory whole: between the small ones that stay, a large one that comes and
+ * goes would leave holes.
+ */
+export function quantizeElements(
+  elements: MatrixElements,
+  options: FourBitOptions,
+  subject = "weight",
+): FourBits {
+  const { shape, dtype, device } = elements;
   if (dtype !== "float32" && dtype !== "bfloat16" && dtype !== "float16")
     throw new CraftError({
       subject,
@@ -48,48 +75,44 @@ export function quantize(weight: DeviceTensor, options: FourBitOptions, subject 
   const { blockSize = 64 } = options;
   if (!Number.isInteger(blockSize) || blockSize < 2 || blockSize % 2 !== 0)
     throw new CraftError({ subject: "blockSize", value: blockSize, reason: "must be an even number" });
-  if (device.type !== "cpu") {
-    using local = weight.to(cpu);
-    const bits = quantize(local, options, subject);
-    const moved = heldBy(bits, (tensor) => tensor.to(device));
-    for (const tensor of tensorsOf(bits)) tensor.dispose();
-    return moved;
-  }
   const format = { type: options.type, shape: [shape[0]!, shape[1]!] as const, blockSize, dtype };
   const { bytes, blocks } = fourBitSizes(format);
   const packed = DeviceTensor.empty([bytes, 1], "uint8");
+  let bits: FourBits;
   try {
     const absmax = new Float32Array(blocks);
-    packBlocks(weight, format, packed.bytes(), absmax, subject);
-    if (!options.double)
-      return { ...format, packed, absmax: DeviceTensor.fromHost(absmax, [blocks], "float32") };
-    return { ...format, packed, ...nestedScales(absmax) };
+    packBlocks(elements, format, packed.bytes(), absmax, subject);
+    bits = options.double
+      ? { ...format, packed, ...nestedScales(absmax) }
+      : { ...format, packed, absmax: DeviceTensor.fromHost(absmax, [blocks], "float32") };
   } catch (error) {
     packed.dispose();
     throw error;
   }
+  if (device.type === "cpu") return bits;
+  const moved = heldBy(bits, (tensor) => tensor.to(device));
+  for (const tensor of tensorsOf(bits)) tensor.dispose();
+  return moved;
 }
 
 /** Elements that are converted to float32 at a time: whole blocks, little memory. */
 const runElements = 2 ** 15;
 
 function packBlocks(
-  weight: DeviceTensor,
-  { type, blockSize }: FourBitFormat,
+  { read, dtype }: MatrixElements,
+  { type, shape, blockSize }: FourBitFormat,
   into: Uint8Array,
   absmax: Float32Array,
   subject: string,
 ): void {
-  const bytes = weight.bytes();
-  const width = dtypeBytes(weight.dtype);
-  const elements = bytes.byteLength / width;
+  const elements = shape[0] * shape[1];
   const coder = coders[type];
   const run = Math.max(1, Math.floor(runElements / blockSize)) * blockSize;
   // With one element more, since codes go by twos: what an odd size is filled up with is 0.
   const scaled = new Float32Array(blockSize + 1);
   for (let begin = 0; begin < elements; begin += run) {
     const end = Math.min(elements, begin + run);
-    const values = toFloats(bytes.subarray(begin * width, end * width), weight.dtype);
+    const values = toFloats(read(begin, end), dtype);
     for (let first = 0; first < values.length; first += blockSize) {
       const count = Math.min(values.length - first, blockSize);
       const most = largest(values, first, count);

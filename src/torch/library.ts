@@ -4,6 +4,7 @@
  * Sources: torch/csrc/stable/c/shim.h and torch/csrc/inductor/aoti_torch/c/shim.h of libtorch 2.10 to 2.13.
  * Every pointer crosses as a plain number: addresses fit in 48 bits, and numbers cost less than BigInts.
  */
+import { keepFreedBlocks } from "./allocator.js";
 import koffi, { type LibraryHandle } from "koffi";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -87,26 +88,6 @@ const libraryName = (base: string): string =>
       ? `lib${base}.dylib`
       : `lib${base}.so`;
 
-/**
- * Keeps freed blocks inside the process. glibc gives large blocks back to the kernel at each free, and the page
- * faults of the next allocation then cost more than the arithmetic. Must run before libtorch allocates.
- */
-function tuneAllocator(): void {
-  if (process.platform !== "linux") return;
-  const [trimThreshold, topPad, mmapMax] = [-1, -2, -4];
-  try {
-    const mallopt = koffi.load("libc.so.6").func("int mallopt(int, int)") as (
-      key: number,
-      value: number,
-    ) => number;
-    mallopt(mmapMax, 0);
-    mallopt(trimThreshold, 0x7fffffff);
-    mallopt(topPad, 64 << 20);
-  } catch {
-    // A libc without mallopt (musl) has no such habit to switch off.
-  }
-}
-
 function openC(): LibraryHandle {
   if (process.platform === "win32") return koffi.load("ucrtbase.dll");
   return koffi.load(process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6");
@@ -114,7 +95,7 @@ function openC(): LibraryHandle {
 
 /** Opens the libtorch in `libDir` and binds its functions. The library must have been verified before. */
 export function openLibrary(libDir: string): Library {
-  tuneAllocator();
+  keepFreedBlocks();
   const path = join(libDir, libraryName("torch_cpu"));
   let lib: LibraryHandle;
   try {

@@ -84,6 +84,32 @@ export class SafetensorsFile {
     });
   }
 
+  /**
+   * Gives parts of a tensor, elements from `begin` up to `end`, converted to a dtype. What it returns is valid until the
+   * next call.
+   */
+  elements(name: string, dtype: DType): (begin: number, end: number) => Uint8Array {
+    const { begin: start, dtype: stored } = this.entry(name);
+    const width = dtypeBytes(dtype);
+    let buffer = new Uint8Array(0);
+    return (begin, end) => {
+      const descriptor = this.#descriptor;
+      if (descriptor === undefined) throw new CraftError({ subject: this.path, reason: "was closed" });
+      const bytes = (end - begin) * width;
+      if (buffer.byteLength < bytes) buffer = new Uint8Array(bytes);
+      const into = buffer.subarray(0, bytes);
+      const position = (element: number): number => start + (begin + element) * dtypeBytes(stored);
+      if (dtype === stored) readFully(this.path, descriptor, into, position(0));
+      else
+        this.#converter.run(
+          { from: stored, to: dtype, elements: end - begin },
+          (part, element) => readFully(this.path, descriptor, part, position(element)),
+          (converted, element) => into.set(converted, element * width),
+        );
+      return into;
+    };
+  }
+
   close(): void {
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = undefined;
