@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { craftFields } from "../../../src/craft/config.js";
 import { peftFields } from "../../../src/cli/peft_options.js";
+import { quantizationFields } from "../../../src/cli/quantization_options.js";
 import { defaultLoraConfig } from "../../../src/peft/lora.js";
 import { sftFields } from "../../../src/trainers/index.js";
 import { optionName } from "../../../src/training/index.js";
@@ -57,7 +58,10 @@ describe("docs/guide/run_files.md", () => {
       "contrastive_columns",
       "craft_preset",
     ];
-    const more = ["contrastive_eval_dataset", ...Object.keys(peftFields).map(optionName)];
+    const more = [
+      "contrastive_eval_dataset",
+      ...Object.keys({ ...peftFields, ...quantizationFields }).map(optionName),
+    ];
     const known = new Set([...own, ...more, ...Object.keys(fields).map(optionName)]);
     expect([...documented.keys()].filter((name) => !known.has(name))).toEqual([]);
     expect(own.filter((name) => !documented.has(name))).toEqual([]);
