@@ -136,7 +136,9 @@ function facts({ machine, groups, rounds }: Report): string[] {
   const costs = groups.every(({ relation }) => relation === "costs");
   const both = !costs && groups.some(({ relation }) => relation === "costs");
   const ofRows = "times the step, times the memory: the row's over the first row's";
-  const others = groups.filter((group) => group.rounds.steps !== rounds.steps);
+  const others = groups.filter(
+    (group) => group.rounds.steps !== rounds.steps || group.rounds.warmUp !== rounds.warm_up,
+  );
   return [
     machineLine(machine),
     versionLine(groups),
