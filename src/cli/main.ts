@@ -67,20 +67,31 @@ command(
   )
   .option("--seed <n>", "of data order and new weights", "42");
 
-command(
-  "sft",
-  "supervised fine-tuning, with CRAFT where contrastive data is configured",
-  () => import("./sft.js"),
-)
-  .requiredOption(
-    "--config <file>",
-    "run file, YAML or JSON; any of its options can be given as --option value too",
-  )
-  .option("--resume", "go on from the last checkpoint in the output folder")
-  .option("--overwrite", "clear an output folder that is not empty")
-  .option("--explain", "print each option of a CRAFT run and where its value comes from, and train nothing")
-  .allowUnknownOption()
-  .allowExcessArguments();
+/** Commands that train by a run file. */
+for (const [name, description, load] of [
+  [
+    "sft",
+    "supervised fine-tuning, with CRAFT where contrastive data is configured",
+    () => import("./sft.js"),
+  ],
+  ["dpo", "direct preference optimisation, with CRAFT as in sft", () => import("./dpo.js")],
+  ["orpo", "odds ratio preference optimisation, with CRAFT as in sft", () => import("./orpo.js")],
+  ["reward", "train a model that scores texts, on preferences", () => import("./reward.js")],
+] as const)
+  command(name, description, load)
+    .requiredOption(
+      "--config <file>",
+      "run file, YAML or JSON; any of its options can be given as --option value too",
+    )
+    .option("--resume", "go on from the last checkpoint in the output folder")
+    .option("--overwrite", "clear an output folder that is not empty")
+    .option("--explain", "print each option of a CRAFT run and where its value comes from, and train nothing")
+    .option(
+      "--dry-run",
+      "print the options, the first rows and the memory that a step needs, and train nothing",
+    )
+    .allowUnknownOption()
+    .allowExcessArguments();
 
 /** What generation_flags.ts reads. What is left out is as generation_config.json says. */
 const withGenerationFlags = (of: Command): Command =>
