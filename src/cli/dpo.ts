@@ -18,6 +18,7 @@ export const run = (options: Record<string, unknown>): Promise<number> =>
       sample: (row, where, tokenizer, { maxLength, truncationMode, onBadRow }) =>
         pairSample(row, where, tokenizer, { maxLength, onBadRow, ...(truncationMode && { truncationMode }) }),
       textsPerRow: 2,
+      comparesWithReference: true,
     },
     options,
   );

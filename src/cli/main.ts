@@ -76,6 +76,12 @@ for (const [name, description, load] of [
   ],
   ["dpo", "direct preference optimisation, with CRAFT as in sft", () => import("./dpo.js")],
   ["orpo", "odds ratio preference optimisation, with CRAFT as in sft", () => import("./orpo.js")],
+  [
+    "grpo",
+    "train on rewards: answers against the others to their prompt, with CRAFT where contrastive data is given",
+    () => import("./grpo.js"),
+  ],
+  ["ppo", "train on rewards with a value head, with CRAFT as in grpo", () => import("./ppo.js")],
   ["reward", "train a model that scores texts, on preferences", () => import("./reward.js")],
 ] as const)
   command(name, description, load)

@@ -29,11 +29,26 @@ export {
   type Origin,
   type Origins,
 } from "./config.js";
+export { contrastiveReward, type ContrastiveRewardOptions } from "./contrastive_reward.js";
 export * from "./data/index.js";
 export * from "./losses/index.js";
 export * from "./metrics/index.js";
 export { GradCache, type Chunk, type Encoder, type Encoding } from "./grad_cache.js";
 export * from "./objectives/index.js";
+export {
+  CRAFTGRPOConfig,
+  CRAFTPPOConfig,
+  type CRAFTGRPOArguments,
+  type CRAFTGRPOOptions,
+  type CRAFTPPOArguments,
+  type CRAFTPPOOptions,
+} from "./rl_config.js";
+export {
+  CRAFTGRPOTrainer,
+  CRAFTPPOTrainer,
+  type CRAFTGRPOTrainerOptions,
+  type CRAFTPPOTrainerOptions,
+} from "./rl_trainers.js";
 export type {
   CraftDataOptions,
   CraftLoaderContext,

@@ -15,6 +15,8 @@ export interface DryRun {
   /** Prepares a row. */
   readonly sample: (row: object, where: string) => SampleRow | undefined;
   readonly textsPerRow: number;
+  /** Tokens of each text beside those of the sample. */
+  readonly moreTokens: number;
   readonly model: string;
   readonly tokenizer: Tokenizer;
   readonly trainDataset: Dataset<object>;
@@ -36,10 +38,10 @@ export async function dryRun(run: DryRun): Promise<number> {
     const row = run.sample(await trainDataset.row(i), trainDataset.where(i));
     if (row === undefined) continue;
     if (rows.length < shownRows) rows.push(row);
-    const count = row.parts.reduce((sum, { ids }) => sum + ids.length, 0);
+    const count = row.parts.reduce((sum, { ids }) => sum + ids.length, run.moreTokens);
     longest = Math.max(longest, count);
   }
-  const { perDeviceTrainBatchSize: size, gradientCheckpointing, maxLength, dtype } = values;
+  const { perDeviceTrainBatchSize: size, gradientCheckpointing, maxLength = Infinity, dtype } = values;
   const planned = AutoModelForCausalLM.withoutWeights(
     readConfig(await pretrainedFolder(model, "config", {})),
     { dtype },

@@ -13,12 +13,14 @@ import type { TrainOutput } from "../../training/index.js";
 /** What a command reads of any trainer's options. */
 export type RunArguments = TrainingArguments & {
   readonly dtype: DType | "auto";
-  readonly maxLength: number;
-  readonly onBadRow: "error" | "drop";
+  readonly maxLength?: number | undefined;
+  readonly onBadRow?: "error" | "drop" | undefined;
 };
 
 /** What is read of them, beside, to prepare a row. */
 export type SampleArguments = RunArguments & {
+  readonly maxLength: number;
+  readonly onBadRow: "error" | "drop";
   readonly truncationMode?: "keep_start" | "keep_end";
   readonly datasetTextField?: string;
   readonly completionOnlyLoss?: boolean | undefined;
@@ -64,6 +66,10 @@ export interface Recipe<
   Crafted extends CraftConfig<CraftedArguments & RunArguments>,
 > {
   readonly command: string;
+  /** Takes options of the command's own out of those of the trainer. */
+  readonly take?: (given: Record<string, unknown>) => void;
+  /** Opens what these name, before the trainer is made; paths count from the folder too. */
+  readonly open?: (folder: string, dtype: DType | "auto") => Promise<void>;
   readonly plain: (options: Given) => Plain;
   readonly train: (inputs: RunInputs, args: Plain) => Trains;
   /** The same with CRAFT; undefined where the trainer has no CRAFT version. */
@@ -80,4 +86,8 @@ export interface Recipe<
   ) => SampleRow | undefined;
   /** Texts that a row of the data makes in a micro-batch. */
   readonly textsPerRow: number;
+  /** Tokens of a text beside those of its row, e.g. of an answer that is still to be made. */
+  readonly moreTokens?: (args: Plain["values"] | Crafted["values"]) => number;
+  /** Whether the trainer compares with a reference. */
+  readonly comparesWithReference?: boolean;
 }

@@ -31,6 +31,7 @@ export async function runTraining<
   const given = { ...camelCaseKeys(readRunFile(config)), ...camelCaseKeys(commandLineOptions(rest)) };
   if (options["resume"] === true) given["resumeFromCheckpoint"] ??= true;
   if (options["overwrite"] === true) given["overwriteOutputDir"] = true;
+  recipe.take?.(given);
   const { data, training } = splitOptions(given);
   const contrastive = data.contrastiveDataset !== undefined || training["craftStrategy"] === "self_align";
   if (contrastive && recipe.craft === undefined)
@@ -56,7 +57,7 @@ export async function runTraining<
   const model = find(data.modelNameOrPath, "model_name_or_path");
   const revision = data.modelRevision;
   const quantization = quantizationOfRun(data);
-  if (data.refModelNameOrPath !== undefined && recipe.command !== "dpo")
+  if (data.refModelNameOrPath !== undefined && recipe.comparesWithReference !== true)
     throw new CraftError({
       subject: "ref_model_name_or_path",
       value: data.refModelNameOrPath,
@@ -69,9 +70,23 @@ export async function runTraining<
   const trainDataset = await openTrainDataset(train, data);
   const peftConfig = peftConfigOf(data);
   if (dry) {
-    const sample = (row: object, where: string) => recipe.sample(row, where, tokenizer, values);
+    const { maxLength = Infinity, onBadRow = "error" } = values;
+    const sample = (row: object, where: string) =>
+      recipe.sample(row, where, tokenizer, { ...values, maxLength, onBadRow });
+    const moreTokens = recipe.moreTokens?.(crafted?.values ?? plain!.values) ?? 0;
     const { command, textsPerRow } = recipe;
-    return dryRun({ command, textsPerRow, sample, values, model, tokenizer, trainDataset, peftConfig, json });
+    return dryRun({
+      command,
+      textsPerRow,
+      moreTokens,
+      sample,
+      values,
+      model,
+      tokenizer,
+      trainDataset,
+      peftConfig,
+      json,
+    });
   }
   const inputs: RunInputs = {
     tokenizer,
@@ -88,6 +103,7 @@ export async function runTraining<
         : find(data.refModelNameOrPath, "ref_model_name_or_path"),
     peftConfig,
   };
+  await recipe.open?.(dirname(config), values.dtype);
   const trainer: Trains =
     crafted === undefined || craft === undefined
       ? recipe.train(inputs, plain!)
@@ -105,12 +121,13 @@ export async function runTraining<
     output = await trainer.train();
   } catch (error) {
     if (!(error instanceof TrainingInterrupted)) throw error;
-    const { step, checkpoint, signal } = error;
+    const { step, checkpoint, signal, cause } = error;
     const again = typeof resume === "string" ? ["--resume_from_checkpoint", checkpoint] : ["--resume"];
     const words = ["craft", recipe.command, "--config", config, ...rest, ...again];
     const command = words.map(quoted).join(" ");
+    if (signal === "failure" && cause instanceof Error) process.stderr.write(`error: ${cause.message}\n`);
     process.stderr.write(`Stopped after step ${step}; ${checkpoint} has all of it. Go on with: ${command}\n`);
-    return signal === "SIGTERM" ? 143 : 130;
+    return signal === "failure" ? 1 : signal === "SIGTERM" ? 143 : 130;
   }
   report(output, outputDir, json);
   return 0;

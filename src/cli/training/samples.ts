@@ -4,6 +4,7 @@ import { PreparationNotes } from "../../data/prepared.js";
 import { sftPreparer, type SftRowOptions } from "../../data/sft_rows.js";
 import { ignoredLabel } from "../../data/tokens.js";
 import type { Tokenizer } from "../../text/index.js";
+import { promptOf } from "../../trainers/rollouts/prompts.js";
 import type { SampleRow } from "./recipe.js";
 
 /** A row of tokens with labels, in stretches that are predicted or not. */
@@ -45,4 +46,10 @@ export function pairSample(
       part("rejected", rejected, !scored),
     ],
   };
+}
+
+/** A prompt, whose answers are still to be made. */
+export function promptSample(row: object, where: string, tokenizer: Tokenizer): SampleRow {
+  const { promptIds } = promptOf(row, where, { tokenizer, chatTemplateKwargs: undefined });
+  return { where, parts: [{ name: "prompt", ids: promptIds, trained: false }] };
 }

@@ -4,12 +4,14 @@ import type { CausalLM } from "../../models/causal_lm.js";
 import { evaluateObjective, type TrainerCallback } from "../../training/index.js";
 import { BaseTrainer, type BaseTrainerOptions } from "../base_trainer.js";
 import type { Evaluation, TrainingParts } from "../parts.js";
+import type { Reference } from "../preference/reference.js";
 import { namedRewards, type NamedReward, type Reward } from "../rewards/reward.js";
 import { RolloutBuffer } from "../rollouts/buffer.js";
 import { CompletionsLog } from "../rollouts/completions_log.js";
 import { RolloutLoader, type RolloutLoaderOptions, type RolloutShare } from "../rollouts/loader.js";
 import { RolloutMetrics } from "../rollouts/metrics.js";
 import { preparePrompts, type PromptRow } from "../rollouts/prompts.js";
+import { openReference } from "../rollouts/reference.js";
 import { RunningState } from "../rollouts/run.js";
 import type { Sampler } from "../rollouts/sampler.js";
 import { openTools, type RolloutTools } from "../rollouts/tools.js";
@@ -26,8 +28,8 @@ export interface GRPOTrainerOptions extends BaseTrainerOptions {
   /** What completions are judged by: functions, or models as {@link rewardModel} makes them. */
   readonly rewardFuncs: Reward | readonly Reward[];
   /**
-   * What `beta` measures divergence from: a model or its folder. By default the model without the adapter that is
-   * trained, or, where it is trained whole, its folder loaded once more.
+   * What `beta` measures divergence from: a model or its folder. By default the model without the new adapter that is
+   * trained, or with an adapter as it was at first, or, where the model is trained whole, a copy of it.
    */
   readonly refModel?: CausalLM | string | undefined;
   /** Where completions come from, in the place of the policy's own sampling. */
@@ -49,6 +51,7 @@ export class GRPOTrainer extends BaseTrainer<GRPOBatch> {
   readonly #data: GRPOTrainerOptions;
   readonly #rewards: readonly NamedReward[];
   readonly #state = new RunningState();
+  #reference: Promise<Reference> | undefined;
 
   /** @throws CraftError for rewards without a name of their own, and weights that are not one for each. */
   constructor(options: GRPOTrainerOptions) {
@@ -108,22 +111,27 @@ export class GRPOTrainer extends BaseTrainer<GRPOBatch> {
     });
   }
 
-  #tools(rows: number): Promise<RolloutTools> {
-    const { args, model, lora } = this;
+  async #tools(rows: number): Promise<RolloutTools> {
+    const { args, model } = this;
     return openTools({
       args,
       model,
-      lora,
       tokenizer: this.options.tokenizer,
       padTokenId: this.padTokenId(),
       rewards: this.#rewards,
       sampler: this.#data.sampler,
-      refModel: this.#data.refModel,
-      referenceFor: args.beta > 0 ? "beta" : undefined,
+      reference: args.beta > 0 ? await this.#referenceOnce() : undefined,
       rows,
       state: this.#state,
       notice: (text) => this.notice(text),
     });
+  }
+
+  #referenceOnce(): Promise<Reference> {
+    const { model, lora } = this;
+    const newAdapter = this.options.peftConfig !== undefined;
+    this.#reference ??= openReference({ model, lora, newAdapter, refModel: this.#data.refModel });
+    return this.#reference;
   }
 
   #loader(

@@ -6,7 +6,6 @@ import { judge, requireCompletions, type Judgement, type JudgeOptions } from "./
 import type { PromptBatch } from "./loader.js";
 import type { LogProbScorer } from "./log_probs.js";
 import { spread } from "./metrics.js";
-import type { Reference } from "./reference.js";
 import type { SampledCompletion, Sampler } from "./sampler.js";
 
 export interface CompletionOptions {
@@ -15,7 +14,8 @@ export interface CompletionOptions {
   /** Computes log-probabilities that the sampler does not give, or all. */
   readonly scorer: LogProbScorer;
   readonly recompute: boolean;
-  readonly reference: Reference | undefined;
+  /** The reference's, where divergence from it counts. */
+  readonly reference: LogProbScorer | undefined;
   readonly seed: number;
   /** Tells apart what training and evaluations draw. */
   readonly stream: string;

@@ -32,25 +32,31 @@ export const fromHidden = (
     ...options,
   });
 
-/** Computes log-probabilities of completions by a model, without gradients. */
+/** What completions are scored by: a model as it is, or a reference. */
+export interface Scored {
+  readonly model: CausalLM;
+  under<T>(body: (model: CausalLM) => T): T;
+}
+
+/** The model itself. */
+export const asIs = (model: CausalLM): Scored => ({ model, under: (body) => body(model) });
+
+export interface ScoringOptions extends CompletionFeedsOptions {
+  readonly batchSize: number;
+  readonly temperature: number;
+}
+
+/** Computes log-probabilities of completions, without gradients. */
 export class LogProbScorer {
   readonly #program: Compiled<[TracedFeeds], Tensor>;
-  readonly #options: CompletionFeedsOptions & { readonly batchSize: number };
+  readonly #options: ScoringOptions;
 
-  constructor(
-    model: CausalLM,
-    {
-      temperature,
-      ...options
-    }: CompletionFeedsOptions & { readonly batchSize: number; readonly temperature: number },
-  ) {
+  constructor(scored: Scored, options: ScoringOptions) {
+    const { temperature } = options;
     this.#options = options;
     this.#program = compile(
-      (feeds: TracedFeeds) => completionLogProbs(model, feeds, { temperature }).logProbs,
-      {
-        cacheSize: 64,
-        device: model.headWeight().value.device,
-      },
+      (feeds: TracedFeeds) => scored.under((it) => completionLogProbs(it, feeds, { temperature }).logProbs),
+      { cacheSize: 64, device: scored.model.headWeight().value.device },
     );
   }
 

@@ -58,7 +58,12 @@ export async function preparePrompts(
   return prepared;
 }
 
-function promptOf(row: object, where: string, options: PromptOptions): PromptRow {
+/** The prompt of a row, whole. */
+export function promptOf(
+  row: object,
+  where: string,
+  options: Pick<PromptOptions, "tokenizer" | "chatTemplateKwargs">,
+): PromptRow {
   const { tokenizer, chatTemplateKwargs } = options;
   if ((column(row, "prompt") ?? undefined) === undefined) {
     if ((column(row, "input_ids") ?? undefined) === undefined)

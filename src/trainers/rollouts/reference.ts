@@ -1,67 +1,32 @@
 /** @file The policy that training starts from, which divergence is measured against. */
-import { CraftError } from "../../errors.js";
-import { AutoModelForCausalLM, type CausalLM } from "../../models/index.js";
+import type { CausalLM } from "../../models/index.js";
 import type { LoraModel } from "../../peft/lora.js";
-import type { Completed } from "./buffer.js";
-import { LogProbScorer } from "./log_probs.js";
+import {
+  frozenCopy,
+  givenReference,
+  withFirstAdapter,
+  withoutAdapter,
+  type Reference,
+} from "../preference/reference.js";
 
-type ScorerOptions = ConstructorParameters<typeof LogProbScorer>[1];
-
-export interface ReferenceOptions extends ScorerOptions {
+export interface ReferenceOptions {
   readonly model: CausalLM;
   readonly lora: LoraModel | undefined;
+  /** Whether the adapter is new, so that without it the model is as it was. */
+  readonly newAdapter: boolean;
   /** A model, or its folder, in the place of the one that is trained. */
   readonly refModel: CausalLM | string | undefined;
-  /** The option that wants a reference, for errors. */
-  readonly wantedBy: string;
-}
-
-/** Gives the reference's log-probabilities. */
-export interface Reference {
-  score(rows: readonly Completed[]): Promise<number[][]>;
-  dispose(): void;
 }
 
 /**
- * The reference: the model that is given; else the model without the adapter that is trained; else the folder that the
- * model came from, loaded once more.
+ * The reference: the model that is given; else the model without the new adapter that is trained, or with an adapter as it
+ * was at first; else a copy of the model.
  *
- * @throws CraftError for a model that is trained whole and came from no folder, and a reference of another vocabulary.
+ * @throws CraftError for a reference of another vocabulary.
  */
 export async function openReference(options: ReferenceOptions): Promise<Reference> {
-  const { model, lora, refModel, wantedBy, ...scoring } = options;
-  if (refModel === undefined && lora !== undefined) {
-    const scorer = new LogProbScorer(model, scoring);
-    return {
-      score: (rows) => lora.disabled(() => scorer.score(rows)),
-      dispose: () => scorer.dispose(),
-    };
-  }
-  const source = refModel ?? model.nameOrPath;
-  if (source === undefined)
-    throw new CraftError({
-      subject: "refModel",
-      reason: `is not given, and ${wantedBy} measures divergence from a reference; the model is trained whole and was loaded from no folder`,
-      remedy: "Give refModel, train an adapter (peftConfig), or set the option to 0.",
-    });
-  const own = typeof source === "string";
-  const reference = own ? await AutoModelForCausalLM.fromPretrained(source, { dtype: model.dtype }) : source;
-  if (reference.shape.vocabSize !== model.shape.vocabSize) {
-    const found = reference.shape.vocabSize;
-    if (own) reference.dispose();
-    throw new CraftError({
-      subject: "refModel",
-      value: `${found} tokens`,
-      reason: `its vocabulary is not that of the model, which has ${model.shape.vocabSize}`,
-      remedy: "Give a reference with the same tokenizer.",
-    });
-  }
-  const scorer = new LogProbScorer(reference, scoring);
-  return {
-    score: (rows) => scorer.score(rows),
-    dispose: () => {
-      scorer.dispose();
-      if (own) reference.dispose();
-    },
-  };
+  const { model, lora, newAdapter, refModel } = options;
+  if (refModel !== undefined) return givenReference(refModel, model);
+  if (lora !== undefined) return newAdapter ? withoutAdapter(lora) : withFirstAdapter(lora);
+  return frozenCopy(model);
 }

@@ -1,14 +1,13 @@
 /** @file What rollouts are made with, for the time of a run. */
 import type { z } from "zod";
 import type { CausalLM } from "../../models/causal_lm.js";
-import type { LoraModel } from "../../peft/lora.js";
 import type { Tokenizer } from "../../text/index.js";
 import type { NamedReward } from "../rewards/reward.js";
 import { RewardScorer } from "../rewards/scorer.js";
 import type { rolloutFields } from "./config.js";
 import type { JudgeOptions } from "./judge.js";
-import { LogProbScorer } from "./log_probs.js";
-import { openReference, type Reference } from "./reference.js";
+import type { Reference } from "../preference/reference.js";
+import { asIs, LogProbScorer } from "./log_probs.js";
 import { endTokens, type RunningState } from "./run.js";
 import { PolicySampler, type Sampler } from "./sampler.js";
 
@@ -17,14 +16,12 @@ export type RolloutArguments = z.output<z.ZodObject<typeof rolloutFields>>;
 export interface RolloutToolsOptions {
   readonly args: RolloutArguments & { readonly perDeviceTrainBatchSize: number };
   readonly model: CausalLM;
-  readonly lora: LoraModel | undefined;
   readonly tokenizer: Tokenizer | undefined;
   readonly padTokenId: number;
   readonly rewards: readonly NamedReward[];
   readonly sampler: Sampler | undefined;
-  readonly refModel: CausalLM | string | undefined;
-  /** The option that wants a reference, undefined if none does. */
-  readonly referenceFor: string | undefined;
+  /** What divergence is measured from, if it is. */
+  readonly reference: Reference | undefined;
   /** Completions of a rollout. */
   readonly rows: number;
   /** Tokens that end a completion; those of tokenizer and model by default. */
@@ -37,13 +34,13 @@ export interface RolloutTools {
   readonly sampler: Sampler;
   readonly judge: JudgeOptions;
   readonly scorer: LogProbScorer;
-  readonly reference: Reference | undefined;
+  /** The reference's. */
+  readonly reference: LogProbScorer | undefined;
   dispose(): void;
 }
 
-/** @throws CraftError for a reference that is wanted and cannot be had. */
-export async function openTools(options: RolloutToolsOptions): Promise<RolloutTools> {
-  const { args, model, lora, tokenizer, padTokenId, rewards, state, notice, refModel } = options;
+export function openTools(options: RolloutToolsOptions): RolloutTools {
+  const { args, model, tokenizer, padTokenId, rewards, state, notice } = options;
   const { temperature, topP, topK, minP, repetitionPenalty, maxCompletionLength, rolloutBatchSize } = args;
   const scoring = {
     padTokenId,
@@ -51,9 +48,7 @@ export async function openTools(options: RolloutToolsOptions): Promise<RolloutTo
     temperature,
     batchSize: args.perDeviceTrainBatchSize,
   };
-  const { referenceFor: wantedBy } = options;
-  const reference =
-    wantedBy === undefined ? undefined : await openReference({ ...scoring, model, lora, refModel, wantedBy });
+  const reference = options.reference && new LogProbScorer(options.reference, scoring);
   const own =
     options.sampler === undefined
       ? new PolicySampler(model, {
@@ -69,7 +64,7 @@ export async function openTools(options: RolloutToolsOptions): Promise<RolloutTo
           logProbs: true,
         })
       : undefined;
-  const scorer = new LogProbScorer(model, scoring);
+  const scorer = new LogProbScorer(asIs(model), scoring);
   return {
     sampler: options.sampler ?? own!.sample,
     judge: {
