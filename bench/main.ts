@@ -1,4 +1,4 @@
-/** @file `npm run bench -- sft`, and `craft`, `models`, `qlora` and `generate` in the same way. */
+/** @file `npm run bench -- sft`, and the other benchmarks in the same way. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import { CraftError } from "../src/errors.js";
@@ -8,6 +8,7 @@ import { generateBenchmark } from "./generate.js";
 import { modelsBenchmark } from "./models.js";
 import { qloraBenchmark } from "./qlora.js";
 import { defaultPeers, parsePeers, peerNames, sftBenchmark } from "./sft.js";
+import { trainerBenchmark, trainerNames, type TrainerName } from "./trainers.js";
 
 const common = z.object({
   rounds: z.number(),
@@ -117,6 +118,18 @@ command(
 ).action(async (_: unknown, self: Command) => {
   await run(self, qloraBenchmark, { ...common.parse(self.opts()), rounds: 1, starts: 0 });
 });
+
+const trainerDescriptions: Readonly<Record<TrainerName, string>> = {
+  dpo: "steps of DPO against TRL",
+  orpo: "steps of ORPO against TRL",
+  grpo: "rollouts of GRPO and steps on them against TRL",
+  ppo: "rollouts of PPO and steps on them against a bare loop",
+};
+for (const name of trainerNames) {
+  command(name, trainerDescriptions[name]).action(async (_: unknown, self: Command) => {
+    await run(self, () => trainerBenchmark(name), common.parse(self.opts()));
+  });
+}
 
 command("generate", "greedy generation against transformers")
   .option("--rows <counts>", "rows in a batch, one benchmark for each", "8,1")

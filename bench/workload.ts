@@ -8,6 +8,16 @@ export const rowsPerStep = 4;
 export const stepsPerEpoch = 64;
 export const promptTokens = 64;
 export const newTokens = 48;
+/** Tokens of each answer of a pair, and of each completion of a rollout. */
+export const answerTokens = 64;
+/** The end token, with which the answers of pairs end. */
+export const endToken = 2;
+/** A rollout of GRPO has as many prompts, with as many completions each; one of PPO a prompt for each completion. */
+export const promptsPerRollout = 4;
+export const copies = 4;
+export const completionsPerRollout = promptsPerRollout * copies;
+/** What PPO does with a rollout: passes over it, each in so many optimiser steps. */
+export const ppoPasses = { epochs: 2, miniBatches: 2 } as const;
 
 /** Where the streams of random tokens begin. */
 export const streams = { sft: 1, anchor: 2, positive: 3 } as const;
@@ -132,3 +142,29 @@ export function pairRows(perStep = rowsPerStep): { input_ids: number[]; input_id
     input_ids_tgt: positives[i]!,
   }));
 }
+
+/** Prompts of 128 tokens with two answers of 64, which end with the end token. */
+export function preferenceRows(): { prompt_ids: number[]; chosen_ids: number[]; rejected_ids: number[] }[] {
+  const rows = rowsPerStep * stepsPerEpoch;
+  const answers = tokenRows(rows, streams.anchor);
+  const answer = (row: number, from: number): number[] => [
+    ...answers[row]!.slice(from, from + answerTokens - 1),
+    endToken,
+  ];
+  return tokenRows(rows, streams.sft).map((prompt, i) => ({
+    prompt_ids: prompt,
+    chosen_ids: answer(i, 0),
+    rejected_ids: answer(i, answerTokens),
+  }));
+}
+
+/** Prompts of 64 tokens. */
+export function promptRows(): { input_ids: number[] }[] {
+  return tokenRows(promptsPerRollout * stepsPerEpoch, streams.sft).map((row) => ({
+    input_ids: row.slice(0, promptTokens),
+  }));
+}
+
+/** What completions are rewarded with: the share of their tokens that have an even number. */
+export const evenShare = (ids: readonly number[]): number =>
+  ids.filter((id) => id % 2 === 0).length / ids.length;

@@ -30,6 +30,12 @@ from importlib import metadata
 
 SEQUENCE = 128
 ROWS = 4
+STEPS = 64
+PROMPT = 64
+ANSWER = 64
+END = 2
+PROMPTS = 4
+COPIES = 4
 VOCABULARY = 49152
 PACKAGES = ["torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors", "contrastive-ft"]
 
@@ -206,6 +212,25 @@ def pair_rows(steps: int) -> dict[str, list]:
         # Trainer counts the labels of the whole window, so these rows need the column too.
         "labels": [[-100] * SEQUENCE for _ in anchors],
     }
+
+
+def preference_rows() -> list[dict[str, list]]:
+    """Prompts of 128 tokens with two answers of 64, which end with the end token."""
+    answers = tokens(ROWS * STEPS, ANCHOR_STREAM)
+    return [
+        {"prompt": prompt, "chosen": both[: ANSWER - 1] + [END], "rejected": both[ANSWER : 2 * ANSWER - 1] + [END]}
+        for prompt, both in zip(tokens(ROWS * STEPS, SFT_STREAM), answers, strict=True)
+    ]
+
+
+def prompt_rows() -> list[list[int]]:
+    """Prompts of 64 tokens."""
+    return [row[:PROMPT] for row in tokens(PROMPTS * STEPS, SFT_STREAM)]
+
+
+def even_share(ids: list[int]) -> float:
+    """What completions are rewarded with: the share of their tokens that have an even number."""
+    return sum(token % 2 == 0 for token in ids) / len(ids)
 
 
 def lora():
