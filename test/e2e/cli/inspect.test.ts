@@ -158,6 +158,6 @@ it.runIf(existsSync("/proc/self/status"))("estimates what training takes", async
   };
   near(plain!.total_bytes, real[0], 1.3);
   near(checkpointed!.total_bytes, real[1], 1.3);
-  // What the process itself takes is in both.
-  near(plain!.total_bytes - checkpointed!.total_bytes, real[0] - real[1], 1.5);
+  // What the process itself takes is in both, but for tens of megabytes of JavaScript's heap from run to run.
+  near(plain!.total_bytes - checkpointed!.total_bytes, real[0] - real[1], 2);
 });
