@@ -44,9 +44,10 @@ async function finish(work: () => Promise<number>): Promise<void> {
 
 command(
   "demo",
-  "train a small model to translate compiler messages: base, SFT and CRAFT side by side",
+  "train a small model to translate compiler messages: base, SFT and CRAFT side by side; or from SFT on with dpo, orpo, grpo or ppo",
   () => import("./demo/run.js"),
 )
+  .argument("[method]", "dpo, orpo, grpo or ppo: what it adds to SFT, without CRAFT and with it")
   .option("--to <language>", "language to translate into", "es")
   .option("--model <folder>", "fine-tune this model instead of the small one that comes along")
   .option(
@@ -59,7 +60,8 @@ command(
     "where CRAFT's pairs come from: paired_dataset (messages and their translations into all languages) or self_align (prompts and answers of the supervised rows)",
     "paired_dataset",
   )
-  .option("--steps <n>", "optimiser steps of each run; default 400, with --model 100")
+  .option("--steps <n>", "optimiser steps of each run; default 400, with --model 100, with a method its own")
+  .option("--sft-steps <n>", "steps of the SFT model that a method goes on from (default: 400)")
   .option("--report <file>", "where to write the report", "report.html")
   .option(
     "--markdown <file>",

@@ -58,7 +58,7 @@ export function craftConfig({ preset, strategy }: CraftRun, options: CRAFTSFTOpt
 }
 
 /** Of runs without a preset; how they were chosen is told in docs/decisions.md. */
-const ownOptions = { craftAlpha: 0.9, craftTemperature: 0.1 } as const satisfies CRAFTSFTOptions;
+export const ownOptions = { craftAlpha: 0.9, craftTemperature: 0.1 } as const satisfies CRAFTSFTOptions;
 
 const batches = {
   /** A contrastive batch beside each supervised one. */

@@ -16,10 +16,13 @@ import {
 const shown = 6;
 
 /** Messages for the examples: spread over the held-out ones, of middling length. */
-function exampleIndices(heldOut: readonly CompilerMessage[]): number[] {
+export function exampleIndices(
+  heldOut: readonly CompilerMessage[],
+  wanted: (message: CompilerMessage) => boolean = () => true,
+): number[] {
   const fitting = heldOut
     .map((m, i) => [m.text.en.length, i] as const)
-    .filter(([length]) => length >= 30 && length <= 110);
+    .filter(([length, i]) => length >= 30 && length <= 110 && wanted(heldOut[i]!));
   return Array.from(
     { length: Math.min(shown, fitting.length) },
     (_, k) => fitting[Math.floor((k * fitting.length) / shown)]![1],

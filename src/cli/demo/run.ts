@@ -1,22 +1,34 @@
 /** @file `craft demo`: base, SFT and CRAFT on the translation of compiler messages. */
+import { CraftError } from "../../errors.js";
 import { AutoModelForCausalLM } from "../../models/index.js";
 import { formatTable, writeHtmlReport } from "../../report/index.js";
 import { AutoTokenizer } from "../../text/index.js";
 import { loadTorch } from "../../torch/index.js";
+import { methods } from "./after_sft/methods.js";
 import { demoMarkdown, markerOf, requirePlace, updatePage } from "./markdown.js";
 import { measure, type Setting } from "./measure.js";
-import { loadCompilerMessages, targetLanguages, type CompilerMessage } from "./messages.js";
+import { loadCompilerMessages } from "./messages.js";
 import { craftResults, type DemoOutcome, type DemoResult } from "./outcome.js";
 import { demoReport } from "./report.js";
+import { rowsOf } from "./rows.js";
 import { splitMessages } from "./split.js";
-import { plainFormat, taggedFormat, type TaskFormat } from "./task.js";
+import { plainFormat, taggedFormat } from "./task.js";
 import { inWords, partsOf, secondsLeft } from "./time.js";
-import { trainDemo, type DemoRows, type TrainedModel } from "./train.js";
+import { trainDemo, type TrainedModel } from "./train.js";
 import { readWishes, type Wishes } from "./wishes.js";
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
 export async function run(options: Record<string, unknown>): Promise<number> {
+  const [method] = Array.isArray(options["rest"]) ? options["rest"] : [];
+  if (method !== undefined)
+    return (await import("./after_sft/run.js")).runAfterSft({ ...options, method: String(method) });
+  if (options["sftSteps"] !== undefined)
+    throw new CraftError({
+      subject: "--sft-steps",
+      reason: "is an option of the demo of a method that goes on from SFT",
+      remedy: `Use --steps, or name one of ${methods.join(", ")}.`,
+    });
   const wishes = readWishes(options);
   const { markdown } = wishes;
   const marker = markerOf(wishes.presets, wishes.runs[0]!.strategy);
@@ -95,16 +107,5 @@ async function compare({ to, folder, own, steps, seed, runs, presets }: Wishes):
     steps,
     seconds: elapsed(),
     typescript: version,
-  };
-}
-
-function rowsOf(training: readonly CompilerMessage[], format: TaskFormat): DemoRows {
-  return {
-    training: training.map((m) => ({ prompt: format.prompt(m), completion: format.completion(m) })),
-    pairs: training.flatMap((m) =>
-      targetLanguages
-        .filter((language) => m.text[language] !== m.text.en)
-        .map((language) => ({ anchor: format.text(m, "en"), positive: format.text(m, language) })),
-    ),
   };
 }
