@@ -20,9 +20,9 @@ import { readWishes, type Wishes } from "./wishes.js";
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
 export async function run(options: Record<string, unknown>): Promise<number> {
-  const [method] = Array.isArray(options["rest"]) ? options["rest"] : [];
-  if (method !== undefined)
-    return (await import("./after_sft/run.js")).runAfterSft({ ...options, method: String(method) });
+  const { rest } = options;
+  const method: unknown = Array.isArray(rest) ? rest[0] : undefined;
+  if (method !== undefined) return (await import("./after_sft/run.js")).runAfterSft({ ...options, method });
   if (options["sftSteps"] !== undefined)
     throw new CraftError({
       subject: "--sft-steps",

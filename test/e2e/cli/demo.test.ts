@@ -12,6 +12,10 @@ describe("craft demo", () => {
     [["--preset", "all", "--markdown", "none.md"], /--markdown.*none\.md.*no such file/],
     [["--steps", "0"], /--steps.*from 1 on/],
     [["--to", "la"], /--to = la/],
+    [["bpo"], /craft demo = bpo.*"dpo".*"ppo"/],
+    [["dpo", "--preset", "all"], /--preset.* is an option of the demo without dpo/],
+    [["grpo", "--strategy", "self_align"], /--strategy: is an option of the demo without grpo/],
+    [["--sft-steps", "9"], /--sft-steps: is an option of the demo of a method/],
   ])("refuses %j", async (args, expected) => {
     const cwd = newFolder();
     const { code, stdout, stderr } = await craft(["demo", "--json", ...args], { cwd });

@@ -30,7 +30,11 @@ beforeAll(async () => {
     // The model that SFT begins with does here in the place of the one that it leads to.
     folder: demoTokenizerFolder,
     tokenizer,
-    preferences: preferencesOf(messages, messages.map(() => ""), { format, to }),
+    preferences: preferencesOf(
+      messages,
+      messages.map(() => ""),
+      { format, to },
+    ),
     prompts: promptsOf(messages, format, tokenizer),
     pairs: rowsOf(messages, format).pairs,
     steps: 2,
@@ -74,7 +78,11 @@ describe("measureAfterSft", () => {
       chosen: "x",
       rejected: "zqzq qzqz zzqq qqzz",
     }));
-    const turned = easy.map(({ prompt, chosen, rejected }) => ({ prompt, chosen: rejected, rejected: chosen }));
+    const turned = easy.map(({ prompt, chosen, rejected }) => ({
+      prompt,
+      chosen: rejected,
+      rejected: chosen,
+    }));
     const right = await measureAfterSft({ ...trained, name: "right" }, setting, easy);
     const wrong = await measureAfterSft({ ...trained, name: "wrong" }, setting, turned, right);
     trained.dispose();

@@ -2,13 +2,15 @@
 import {
   CRAFTDPOConfig,
   CRAFTDPOTrainer,
+  CRAFTGRPOConfig,
+  CRAFTGRPOTrainer,
   CRAFTORPOConfig,
   CRAFTORPOTrainer,
+  CRAFTPPOConfig,
+  CRAFTPPOTrainer,
   type CraftOptions,
   type CraftTrainer,
 } from "../../../craft/index.js";
-import { CRAFTGRPOConfig, CRAFTPPOConfig } from "../../../craft/rl_config.js";
-import { CRAFTGRPOTrainer, CRAFTPPOTrainer } from "../../../craft/rl_trainers.js";
 import {
   DPOConfig,
   DPOTrainer,
