@@ -30,11 +30,7 @@ beforeAll(async () => {
     // The model that SFT begins with does here in the place of the one that it leads to.
     folder: demoTokenizerFolder,
     tokenizer,
-    preferences: preferencesOf(
-      messages,
-      messages.map(() => ""),
-      { format, to },
-    ),
+    preferences: preferencesOf(messages, { format, to }),
     prompts: promptsOf(messages, format, tokenizer),
     pairs: rowsOf(messages, format).pairs,
     steps: 2,
@@ -84,7 +80,7 @@ describe("measureAfterSft", () => {
       rejected: chosen,
     }));
     const right = await measureAfterSft({ ...trained, name: "right" }, setting, easy);
-    const wrong = await measureAfterSft({ ...trained, name: "wrong" }, setting, turned, right);
+    const wrong = await measureAfterSft({ ...trained, name: "wrong" }, setting, turned);
     trained.dispose();
     expect([right.accuracy, wrong.accuracy]).toEqual([1, 0]);
     expect(right.translations).toHaveLength(4);

@@ -52,24 +52,19 @@ describe("nearestOthers", () => {
 });
 
 describe("preferencesOf", () => {
-  it("prefers the professional translation to the model's, to a spoilt one and to another message's", () => {
-    const own = ["No módulo.", messages[1]!.text.es, "", "Código sin usar."];
-    const rows = preferencesOf(messages, own, { format: taggedFormat("es"), to: "es" });
+  it("prefers the professional translation to a spoilt one and to another message's", () => {
+    const rows = preferencesOf(messages, { format: taggedFormat("es"), to: "es" });
     const texts = rows.map(({ prompt, chosen, rejected }) => [
       prompt.slice("<|en|>".length, -"<|es|>".length),
       ...[chosen, rejected].map((text) => text.replace("<|endoftext|>", "")),
     ]);
     const [first, second, third, fourth] = messages.map(({ text }) => [text.en, text.es] as const);
     expect(texts).toEqual([
-      [...first!, "No módulo."],
       [...first!, "No se encuentra el módulo ''."],
       [...first!, second![1]],
-      // What the model says is right.
       [...second!, "No se encuentra el nombre '{1}' de '{0}'."],
       [...second!, first![1]],
-      // The model says nothing.
       [...third!, fourth![1]],
-      [...fourth!, "Código sin usar."],
       [...fourth!, third![1]],
     ]);
     expect(rows.every(({ rejected }) => rejected.endsWith("<|endoftext|>"))).toBe(true);

@@ -33,14 +33,13 @@ export interface Trained {
   readonly seconds: number;
 }
 
-/** @param preferences of the held-out messages; `translated` are their translations by the model, where these are known */
+/** @param preferences of the held-out messages */
 export async function measureAfterSft(
   { name, model, log, seconds }: Trained,
   { tokenizer, heldOut, format, to }: Setting,
   preferences: readonly PreferenceRow[],
-  translated?: TranslationScores,
 ): Promise<AfterSftResult> {
-  const scores = translated ?? (await scoreTranslations(model, tokenizer, heldOut, format, to));
+  const scores = await scoreTranslations(model, tokenizer, heldOut, format, to);
   const references = heldOut.map(({ text }) => text[to]);
   return {
     name,

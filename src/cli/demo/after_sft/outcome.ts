@@ -51,7 +51,7 @@ export function tableOf(results: readonly AfterSftResult[]): Table {
 }
 
 export const whatIsMeasured = [
-  "All on held-out messages. Preference accuracy: share of pairs whose professional translation the model finds likelier than the rejected text, which is the SFT model's own translation, the professional one with its placeholders or quoted names swapped or lost, or that of a similar message.",
+  "All on held-out messages. Preference accuracy: share of pairs whose professional translation the model finds likelier than the rejected text, which is the professional one with placeholders or quoted names swapped or lost, or that of a similar message.",
   "Literals are the placeholders ({0}) and quoted names of a message. Kept: the share of them that stands in the model's translation. Reward: the same share, less for literals that the message does not have, averaged over the messages with literals.",
 ] as const;
 

@@ -13,24 +13,20 @@ export interface PreferenceRow {
 }
 
 /**
- * Each message's translation, preferred to what a translation of it should not be:
- * what the SFT model says, where that is another text; the translation with two literals in each other's place, or else
- * without its last one, where it has any; and the translation of the message that is likest to it.
- *
- * @param own the SFT model's translations, one for each message
+ * Each message's translation, preferred to what a translation of it should not be: itself with two literals in each
+ * other's place, or else without its last one, where it has any; and the translation of the message that is likest to it.
  */
 export function preferencesOf(
   messages: readonly CompilerMessage[],
-  own: readonly string[],
   { format, to }: { readonly format: TaskFormat; readonly to: TargetLanguage },
 ): PreferenceRow[] {
   const nearest = nearestOthers(messages, to);
   return messages.flatMap((message, i) => {
     const right = message.text[to];
     const near = messages[nearest[i]!];
-    const wrong = [own[i], swapLiterals(right) ?? loseLiteral(right), near?.text[to]];
+    const wrong = [swapLiterals(right) ?? loseLiteral(right), near?.text[to]];
     return wrong
-      .filter((text) => text !== undefined && text !== "" && text !== right)
+      .filter((text) => text !== undefined && text !== right)
       .map((text) => ({
         prompt: format.prompt(message),
         chosen: format.completion(message),

@@ -9,7 +9,6 @@ import { loadTorch } from "../../../torch/index.js";
 import type { Setting } from "../measure.js";
 import { loadCompilerMessages } from "../messages.js";
 import { rowsOf } from "../rows.js";
-import { scoreTranslations, type TranslationScores } from "../score.js";
 import { splitMessages } from "../split.js";
 import { taggedFormat } from "../task.js";
 import { trainDemo } from "../train.js";
@@ -70,25 +69,19 @@ async function compare(
     seed,
     lora: undefined,
   });
-  const translate = (some: typeof heldOut): Promise<TranslationScores> =>
-    scoreTranslations(sft.model, tokenizer, some, format, to);
-  const ofHeldOut = await translate(heldOut);
-  const heldOutPreferences = preferencesOf(heldOut, ofHeldOut.translations, { format, to });
+  const heldOutPreferences = preferencesOf(heldOut, { format, to });
   const results: AfterSftResult[] = [];
-  const score = async (trained: Trained, translated?: TranslationScores): Promise<void> => {
+  const score = async (trained: Trained): Promise<void> => {
     say(`scoring ${trained.name} …`);
-    results.push(await measureAfterSft(trained, setting, heldOutPreferences, translated));
+    results.push(await measureAfterSft(trained, setting, heldOutPreferences));
   };
-  await score({ name: "SFT", model: sft.model, log: [], seconds: sft.seconds }, ofHeldOut);
+  await score({ name: "SFT", model: sft.model, log: [], seconds: sft.seconds });
   savePretrained(sft.model, folder);
   const run: AfterSftRun = {
     method,
     folder,
     tokenizer,
-    preferences:
-      lesson === "preferences"
-        ? preferencesOf(training, (await translate(training)).translations, { format, to })
-        : [],
+    preferences: lesson === "preferences" ? preferencesOf(training, { format, to }) : [],
     prompts: lesson === "rewards" ? promptsOf(training, format, tokenizer) : [],
     pairs: rows.pairs,
     steps,

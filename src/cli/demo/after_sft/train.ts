@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AutoModelForCausalLM, type CausalLM } from "../../../models/index.js";
 import type { Tokenizer } from "../../../text/index.js";
+import { PPOTrainer } from "../../../trainers/index.js";
 import type { LogEntry } from "../../../training/index.js";
 import type { Method } from "./methods.js";
 import type { PreferenceRow } from "./preferences.js";
@@ -67,9 +68,11 @@ export async function trainAfterSft(run: AfterSftRun, withCraft: boolean): Promi
   try {
     const { seconds } = await trainer.train();
     const head = hasHead(trainer) ? trainer.infoNCE : undefined;
+    const values = trainer instanceof PPOTrainer ? trainer.valueHead : undefined;
     const dispose = (): void => {
       model.dispose();
       head?.dispose();
+      values?.dispose();
     };
     return { model, log, seconds, dispose };
   } catch (error) {

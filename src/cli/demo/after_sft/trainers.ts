@@ -35,7 +35,7 @@ const craftOptions = {
   craftContrastiveBatchSize: rowsPerStep,
 } as const satisfies CraftOptions;
 
-const dpoOptions = { learningRate: 5e-5, beta: 0.1, maxLength: 256 };
+const dpoOptions = { learningRate: 1e-4, beta: 0.1, maxLength: 256 };
 
 const orpoOptions = { learningRate: 1e-4, beta: 0.5, maxLength: 256 };
 
